@@ -1,0 +1,220 @@
+/**
+ * The catalogue of errors: every reason with which a call or a load can fail, its gRPC
+ * status and its message. `docs/errors.md` is checked against it.
+ *
+ * A bad record is not an error: it is a failure in a result, with a code from
+ * {@link recordFailureCodes} or from the module.
+ *
+ * @module
+ */
+
+/** The gRPC statuses that the catalogue uses, by name. */
+export type StatusName =
+  | "CANCELLED"
+  | "INVALID_ARGUMENT"
+  | "DEADLINE_EXCEEDED"
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "RESOURCE_EXHAUSTED"
+  | "FAILED_PRECONDITION"
+  | "UNAVAILABLE"
+  | "INTERNAL";
+
+/** Names a limit, its value and what was measured. */
+export interface LimitDetails {
+  /** The limit's name, as in `limits` of `leat.yaml`. */
+  limit: string;
+  /** Its value. */
+  value: number;
+  /** What was measured. */
+  measured: number;
+  /** What it was measured on, when that is not plain. */
+  where?: string;
+}
+
+interface Entry<Details> {
+  readonly status: StatusName;
+  readonly message: (details: Details) => string;
+}
+
+function entry<Details>(status: StatusName, message: (details: Details) => string): Entry<Details> {
+  return { status, message };
+}
+
+function overLimit(subject: string): (details: LimitDetails) => string {
+  return ({ limit, value, measured, where }) =>
+    `${subject}${where ? ` (${where})` : ""}: measured ${measured}, the limit ${limit} is ${value}`;
+}
+
+/** Every reason, with its status and its message. The keys are stable: clients match on them. */
+export const catalogue = {
+  MODULE_NOT_WASM: entry(
+    "INVALID_ARGUMENT",
+    (d: { problem: string }) => `not a WebAssembly module: ${d.problem}`,
+  ),
+  MODULE_MALFORMED: entry(
+    "INVALID_ARGUMENT",
+    (d: { problem: string; offset: number }) =>
+      `malformed WebAssembly module at byte ${d.offset}: ${d.problem}`,
+  ),
+  MODULE_TOO_LARGE: entry("INVALID_ARGUMENT", overLimit("the module is too large")),
+  MODULE_LIMIT_EXCEEDED: entry("INVALID_ARGUMENT", overLimit("the module exceeds a limit")),
+  MODULE_FEATURE_REFUSED: entry(
+    "INVALID_ARGUMENT",
+    (d: { feature: string; offset: number }) =>
+      `the module uses ${d.feature}, which Leat does not run (byte ${d.offset})`,
+  ),
+  MODULE_IMPORT_FORBIDDEN: entry(
+    "INVALID_ARGUMENT",
+    (d: { import: string; problem: string }) => `the module imports ${d.import}: ${d.problem}`,
+  ),
+  MODULE_EXPORT_MISSING: entry(
+    "INVALID_ARGUMENT",
+    (d: { export: string; expected: string }) =>
+      `the module does not export ${d.export}; expected ${d.expected}`,
+  ),
+  MODULE_EXPORT_MISMATCH: entry(
+    "INVALID_ARGUMENT",
+    (d: { export: string; expected: string; found: string }) =>
+      `the module's export ${d.export} is ${d.found}; expected ${d.expected}`,
+  ),
+  MODULE_COMPILE_FAILED: entry(
+    "INVALID_ARGUMENT",
+    (d: { problem: string }) => `the module does not compile: ${d.problem}`,
+  ),
+  MODULE_COMPILE_TIMEOUT: entry("FAILED_PRECONDITION", overLimit("the module took too long to compile")),
+  MODULE_WARMUP_FAILED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; problem: string }) => `module ${d.module} failed its warm-up: ${d.problem}`,
+  ),
+  MODULE_INIT_FAILED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; problem: string }) => `module ${d.module} refused its configuration: ${d.problem}`,
+  ),
+  MODULE_NOT_FOUND: entry("NOT_FOUND", (d: { module: string }) => `no module ${d.module}`),
+  MODULE_AMBIGUOUS: entry(
+    "INVALID_ARGUMENT",
+    (d: { module: string; versions: string }) =>
+      `${d.module} has several versions (${d.versions}); name one as ${d.module}@VERSION`,
+  ),
+  MODULE_VERSION_BOUND: entry(
+    "ALREADY_EXISTS",
+    (d: { module: string; digest: string }) =>
+      `${d.module} is bound to ${d.digest}; load other bytes under another version`,
+  ),
+  MODULE_IN_USE: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; pipelines: string }) =>
+      `module ${d.module} is used by ${d.pipelines}; delete or change that first`,
+  ),
+  TOO_MANY_MODULES: entry("RESOURCE_EXHAUSTED", overLimit("too many modules are loaded")),
+  PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),
+  PIPELINE_INVALID: entry(
+    "INVALID_ARGUMENT",
+    (d: { field: string; problem: string }) => `invalid pipeline: ${d.field}: ${d.problem}`,
+  ),
+  TOO_MANY_PIPELINES: entry("RESOURCE_EXHAUSTED", overLimit("too many pipelines are stored")),
+  REQUEST_MALFORMED: entry("INVALID_ARGUMENT", (d: { problem: string }) => `malformed request: ${d.problem}`),
+  REQUEST_INVALID: entry(
+    "INVALID_ARGUMENT",
+    (d: { field: string; problem: string }) => `invalid request: ${d.field}: ${d.problem}`,
+  ),
+  BATCH_MALFORMED: entry("INVALID_ARGUMENT", (d: { problem: string }) => `malformed batch: ${d.problem}`),
+  BATCH_TOO_LARGE: entry("INVALID_ARGUMENT", overLimit("the batch is too large")),
+  BATCH_TOO_MANY_RECORDS: entry("INVALID_ARGUMENT", overLimit("the batch has too many records")),
+  STREAM_NOT_OPENED: entry("INVALID_ARGUMENT", () => "the first message of a stream must be open"),
+  STREAM_OPENED_TWICE: entry("INVALID_ARGUMENT", () => "only the first message of a stream may be open"),
+  STREAM_OUT_OF_SEQUENCE: entry(
+    "INVALID_ARGUMENT",
+    (d: { expected: string; received: string }) =>
+      `batch out of sequence: expected ${d.expected}, received ${d.received}`,
+  ),
+  TOO_MANY_STREAMS: entry("RESOURCE_EXHAUSTED", overLimit("too many streams are open")),
+  QUEUE_FULL: entry("RESOURCE_EXHAUSTED", overLimit("the server's queue is full")),
+  DEADLINE_EXCEEDED: entry("DEADLINE_EXCEEDED", () => "the call's deadline passed"),
+  CANCELLED: entry("CANCELLED", () => "the call was cancelled"),
+  DRAINING: entry("UNAVAILABLE", () => "the server is draining; send the call to another server"),
+  WORKER_LOST: entry(
+    "UNAVAILABLE",
+    (d: { problem: string }) => `the worker was lost before it could run the batch: ${d.problem}`,
+  ),
+  INTERNAL: entry("INTERNAL", (d: { problem: string }) => `internal error: ${d.problem}`),
+} as const;
+
+/** A reason from the catalogue. */
+export type Reason = keyof typeof catalogue;
+
+/** What a reason's message is made from. */
+export type DetailsOf<R extends Reason> =
+  Parameters<(typeof catalogue)[R]["message"]> extends [infer D] ? D : undefined;
+
+/** An error from the catalogue: the only kind that crosses a boundary of the server. */
+export class LeatError extends Error {
+  override readonly name = "LeatError";
+  /** The stable reason. */
+  readonly reason: Reason;
+  /** The gRPC status that the call ends with. */
+  readonly status: StatusName;
+  /** What the message was made from, as text by name: the metadata of `google.rpc.ErrorInfo`. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** How long to wait before a retry, in milliseconds, where that helps. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    reason: Reason,
+    message: string,
+    metadata: Readonly<Record<string, string>>,
+    options?: { cause?: unknown; retryAfterMs?: number },
+  ) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.reason = reason;
+    this.status = catalogue[reason].status;
+    this.metadata = metadata;
+    this.retryAfterMs = options?.retryAfterMs;
+  }
+
+  /** Turns anything that was thrown into an error of the catalogue; what is not one becomes `INTERNAL`, keeping its cause. */
+  static from(thrown: unknown): LeatError {
+    if (thrown instanceof LeatError) return thrown;
+    const problem = thrown instanceof Error ? thrown.message : String(thrown);
+    return leatError("INTERNAL", { problem }, { cause: thrown });
+  }
+}
+
+/**
+ * Makes an error of the catalogue.
+ *
+ * @example
+ * throw leatError("MODULE_NOT_FOUND", { module: "upper@2" });
+ */
+export function leatError<R extends Reason>(
+  reason: R,
+  ...[details, options]: DetailsOf<R> extends undefined
+    ? [details?: undefined, options?: { cause?: unknown; retryAfterMs?: number }]
+    : [details: DetailsOf<R>, options?: { cause?: unknown; retryAfterMs?: number }]
+): LeatError {
+  const message = (catalogue[reason].message as (details: unknown) => string)(details);
+  const metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries((details ?? {}) as Record<string, unknown>)) {
+    if (value !== undefined) metadata[name] = String(value);
+  }
+  return new LeatError(reason, message, metadata, options);
+}
+
+/**
+ * The codes with which the host itself fails a record, each with its meaning. Modules
+ * add codes of their own.
+ */
+export const recordFailureCodes = {
+  trap: "the module trapped while it worked on the record",
+  timeout: "the record ran longer than the stage allows, and the worker was stopped",
+  out_of_memory: "the module wanted more memory than the stage allows",
+  stack_overflow: "the module recursed too deeply",
+  malformed_output: "the module returned something that is no valid result",
+  output_too_large: "the module returned more than the server allows",
+  init_failed: "the module could not be started or refused its configuration",
+  worker_lost: "the worker died while it ran the record",
+} as const;
+
+/** A code with which the host fails a record. */
+export type RecordFailureCode = keyof typeof recordFailureCodes;

@@ -1,0 +1,205 @@
+/**
+ * Every bound in the server, with its default. Nothing else in the server states one.
+ *
+ * All are upper bounds unless the name says otherwise. An operator overrides them in
+ * `leat.yaml` under `limits`; a pipeline's stage may only lower the three execution limits.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** The bounds under which a server runs. Sizes are in bytes and times in milliseconds, as the names say. */
+export interface Limits {
+  /** One module's binary. Default 64 MiB. */
+  maxModuleBytes: number;
+  /** One function body. Default 256 KiB: V8's optimiser takes seconds beyond; the largest body met in practice is 172 KB. */
+  maxFunctionBodyBytes: number;
+  /** Functions a module defines. Default 50,000. */
+  maxFunctions: number;
+  /** Locals one function declares. Default 10,000. */
+  maxLocals: number;
+  /** Types a module declares. Default 10,000. */
+  maxTypes: number;
+  /** Imports of a module. Default 1,000. */
+  maxImports: number;
+  /** Exports of a module. Default 1,000. */
+  maxExports: number;
+  /** Tables of a module. Default 4. */
+  maxTables: number;
+  /** Entries of one table; a larger declared maximum is lowered to this. Default 100,000. */
+  maxTableEntries: number;
+  /** Globals of a module. Default 10,000. */
+  maxGlobals: number;
+  /** Data segments of a module. Default 100,000, as in V8. */
+  maxDataSegments: number;
+  /** Element segments of a module. Default 10,000. */
+  maxElementSegments: number;
+  /** A guest's linear memory; a larger declared maximum is lowered to this. Default 64 MiB. */
+  maxGuestMemoryBytes: number;
+  /** One encoded RecordBatch in a request. Default 4 MiB. */
+  maxBatchBytes: number;
+  /** Records in one batch. Default 10,000. */
+  maxBatchRecords: number;
+  /** One encoded result that a stage returns. Default 16 MiB. */
+  maxResultBytes: number;
+  /** Records that one stage may return for one batch. Default 100,000. */
+  maxResultRecords: number;
+  /** A module's configuration for one stage, as JSON. Default 64 KiB. */
+  maxConfigBytes: number;
+  /** Stages of a pipeline. Default 16. */
+  maxStages: number;
+  /** Stored pipelines. Default 1,000. */
+  maxPipelines: number;
+  /** Pipelines made of chains that calls bring along; the one unused for longest gives way. Default 256. */
+  maxInlinePipelines: number;
+  /** Stored module versions. Default 10,000. */
+  maxModules: number;
+  /** Source bytes of modules kept compiled; the one unused for longest gives way. Default 256 MiB. */
+  maxCompiledModuleBytes: number;
+  /** Batches of one stream that may be unanswered. Default 32. */
+  maxStreamWindow: number;
+  /** Streams open at once. Default 10,000. */
+  maxStreams: number;
+  /** Batches admitted and not yet answered, over all calls. Default 4,096. */
+  maxAdmittedBatches: number;
+  /** Bytes of those batches. Default 256 MiB. */
+  maxAdmittedBytes: number;
+  /** One batch's run through one stage. Default 5,000 ms. */
+  maxBatchExecutionMs: number;
+  /** One record's run through one stage, where the guest says which record it works on. Default 1,000 ms. */
+  maxRecordExecutionMs: number;
+  /** How long a guest may go on after all who wait for it have cancelled. Default 100 ms. */
+  maxCancelGraceMs: number;
+  /** One module's compilation. Default 30 s. */
+  maxCompileMs: number;
+  /** One module's instantiation with `_initialize` and `leat_init`. Default 5,000 ms. */
+  maxInitMs: number;
+  /** Faults (traps, timeouts) in one batch at one stage before the rest runs record by record. Default 3. */
+  maxFaultsPerBatch: number;
+  /** Live instances in one worker; the one unused for longest gives way. Default 64. */
+  maxInstancesPerWorker: number;
+  /** Workers that run batches. Default: cores - 1, at least 1. */
+  maxWorkers: number;
+  /** Workers kept ready to take the place of one that is stopped. Default 1. */
+  maxSpareWorkers: number;
+  /** Batches handed to a worker ahead of the one it runs. Default 8. */
+  maxWorkerQueue: number;
+  /** The input of one shared-memory slot; a larger batch goes by transfer. Default 128 KiB. */
+  slotInputBytes: number;
+  /** The output of one shared-memory slot; a larger result goes by transfer. Default 256 KiB. */
+  slotOutputBytes: number;
+  /** Small calls merged into one crossing. Default 256. */
+  maxCoalescedCalls: number;
+  /** Bytes of small calls merged into one crossing. Default 64 KiB. */
+  maxCoalescedBytes: number;
+  /** Failures of one module's records, per batch, that keep their message; the rest keep their code. Default 1,000. */
+  maxFailureMessages: number;
+  /** A failure's message or code from a guest; longer ones are cut. Default 1 KiB. */
+  maxFailureTextBytes: number;
+  /** One log line from a guest; longer ones are cut. Default 1 KiB. */
+  maxLogLineBytes: number;
+  /** Log lines a second from one worker; further ones are counted and dropped. Default 100. */
+  maxLogLinesPerSecond: number;
+  /** Custom counters of one stage. Default 64. */
+  maxCountersPerStage: number;
+  /** The name of a custom counter. Default 64 bytes. */
+  maxCounterNameBytes: number;
+  /** How long a drain waits for work in flight. Default 30 s. */
+  maxDrainMs: number;
+}
+
+/** The defaults, as design and documentation state them. */
+export const defaultLimits: Readonly<Limits> = Object.freeze({
+  maxModuleBytes: 64 * MiB,
+  maxFunctionBodyBytes: 256 * KiB,
+  maxFunctions: 50_000,
+  maxLocals: 10_000,
+  maxTypes: 10_000,
+  maxImports: 1_000,
+  maxExports: 1_000,
+  maxTables: 4,
+  maxTableEntries: 100_000,
+  maxGlobals: 10_000,
+  maxDataSegments: 100_000,
+  maxElementSegments: 10_000,
+  maxGuestMemoryBytes: 64 * MiB,
+  maxBatchBytes: 4 * MiB,
+  maxBatchRecords: 10_000,
+  maxResultBytes: 16 * MiB,
+  maxResultRecords: 100_000,
+  maxConfigBytes: 64 * KiB,
+  maxStages: 16,
+  maxPipelines: 1_000,
+  maxInlinePipelines: 256,
+  maxModules: 10_000,
+  maxCompiledModuleBytes: 256 * MiB,
+  maxStreamWindow: 32,
+  maxStreams: 10_000,
+  maxAdmittedBatches: 4_096,
+  maxAdmittedBytes: 256 * MiB,
+  maxBatchExecutionMs: 5_000,
+  maxRecordExecutionMs: 1_000,
+  maxCancelGraceMs: 100,
+  maxCompileMs: 30_000,
+  maxInitMs: 5_000,
+  maxFaultsPerBatch: 3,
+  maxInstancesPerWorker: 64,
+  maxWorkers: Math.max(1, availableParallelism() - 1),
+  maxSpareWorkers: 1,
+  maxWorkerQueue: 8,
+  slotInputBytes: 128 * KiB,
+  slotOutputBytes: 256 * KiB,
+  maxCoalescedCalls: 256,
+  maxCoalescedBytes: 64 * KiB,
+  maxFailureMessages: 1_000,
+  maxFailureTextBytes: 1 * KiB,
+  maxLogLineBytes: 1 * KiB,
+  maxLogLinesPerSecond: 100,
+  maxCountersPerStage: 64,
+  maxCounterNameBytes: 64,
+  maxDrainMs: 30_000,
+});
+
+/** The size of a WebAssembly page. Source: WebAssembly core specification, 4.2.8. */
+export const wasmPageBytes = 64 * KiB;
+
+/**
+ * Completes the limits and asserts that they fit together.
+ *
+ * @param overrides - the limits that differ from the defaults
+ */
+export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits> {
+  const limits = { ...defaultLimits, ...overrides };
+  for (const [name, value] of Object.entries(limits)) {
+    assert(
+      Number.isSafeInteger(value) && value >= 0,
+      `limit ${name} is ${value}; it must be a whole number of at least 0`,
+    );
+  }
+  assert(limits.maxWorkers >= 1, "maxWorkers must be at least 1");
+  assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
+  assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
+  assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
+  assert(
+    limits.maxBatchBytes <= limits.maxGuestMemoryBytes,
+    "maxBatchBytes must not exceed maxGuestMemoryBytes",
+  );
+  assert(
+    limits.maxCoalescedBytes <= limits.slotInputBytes,
+    "maxCoalescedBytes must not exceed slotInputBytes",
+  );
+  assert(
+    limits.maxRecordExecutionMs <= limits.maxBatchExecutionMs,
+    "maxRecordExecutionMs must not exceed maxBatchExecutionMs",
+  );
+  assert(
+    limits.maxGuestMemoryBytes >= wasmPageBytes,
+    `maxGuestMemoryBytes must be at least ${wasmPageBytes}`,
+  );
+  return Object.freeze(limits);
+}
