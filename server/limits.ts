@@ -105,6 +105,8 @@ export interface Limits {
   maxLogLineBytes: number;
   /** Log lines a second from one worker; further ones are counted and dropped. Default 100. */
   maxLogLinesPerSecond: number;
+  /** Failure codes of one stage that are counted apart; the rest count as `other`. Default 64. */
+  maxFailureCodesPerStage: number;
   /** Custom counters of one stage. Default 64. */
   maxCountersPerStage: number;
   /** The name of a custom counter. Default 64 bytes. */
@@ -160,6 +162,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFailureTextBytes: 1 * KiB,
   maxLogLineBytes: 1 * KiB,
   maxLogLinesPerSecond: 100,
+  maxFailureCodesPerStage: 64,
   maxCountersPerStage: 64,
   maxCounterNameBytes: 64,
   maxDrainMs: 30_000,

@@ -1,0 +1,156 @@
+/**
+ * Every span, span attribute, span event and metric that the server emits, by name. Dashboards
+ * and queries depend on these strings: a change here is a breaking one.
+ *
+ * @module
+ */
+
+/** Span names. */
+export const spanNames = {
+  /** A unary call, SERVER; named as gRPC names the method. */
+  transform: "leat.v1.TransformService/Transform",
+  /** One batch of a stream: SERVER, a child of the producer's span. */
+  batch: "leat.batch",
+  /** The time from admission until a worker took the batch. */
+  queue: "leat.queue",
+} as const;
+
+/** The name of the span of one stage. */
+export function stageSpanName(stage: string): string {
+  return `leat.stage ${stage}`;
+}
+
+/** Span attributes. */
+export const attributeNames = {
+  /** The pipeline's name. */
+  pipeline: "leat.pipeline",
+  /** The stage's name. */
+  stage: "leat.stage",
+  /** The module's name. */
+  moduleName: "leat.module.name",
+  /** The module's version. */
+  moduleVersion: "leat.module.version",
+  /** The module's digest: `sha256:` and 64 hex digits. */
+  moduleDigest: "leat.module.digest",
+  /** Records that came in. */
+  recordsIn: "leat.records.in",
+  /** Records that went out. */
+  recordsOut: "leat.records.out",
+  /** Records that failed. */
+  recordsFailed: "leat.records.failed",
+  /** Which run of the stage this was, from 1. */
+  attempt: "leat.attempt",
+  /** The worker thread's number. */
+  worker: "leat.worker",
+  /** Whether the stage ran in an instance that had run before. */
+  instanceReused: "leat.instance.reused",
+  /** Failed records that have no event of their own, because there were too many. */
+  failuresOmitted: "leat.failures.omitted",
+  /** A failed record's place in its batch, from 0 (on the event). */
+  recordIndex: "leat.record.index",
+  /** A failed record's code (on the event). */
+  failureCode: "leat.failure.code",
+  /** A failed record's message (on the event). */
+  failureMessage: "leat.failure.message",
+  /** The reason from the error catalogue with which the batch failed. Source: OpenTelemetry semantic conventions, error. */
+  errorType: "error.type",
+  /** Always `grpc`. Source: OpenTelemetry semantic conventions, RPC. */
+  rpcSystem: "rpc.system",
+  /** The gRPC service. */
+  rpcService: "rpc.service",
+  /** The gRPC method. */
+  rpcMethod: "rpc.method",
+  /** The gRPC status as a number. */
+  rpcStatus: "rpc.grpc.status_code",
+} as const;
+
+/** Span events. */
+export const eventNames = {
+  /** One record failed. */
+  recordFailed: "leat.record.failed",
+} as const;
+
+/** Metric names as OpenTelemetry has them; Prometheus shows `.` as `_` and ends counters in `_total`. */
+export const metricNames = {
+  /** Batches that were answered. Labels: pipeline, outcome (`ok` or the error's reason). */
+  batches: "leat.batches",
+  /** Seconds of batches answered with a result, from admission to answer. Labels: pipeline. */
+  batchTime: "leat.batch.time",
+  /** Seconds of batches by phase. Labels: pipeline, phase (`queue`, `copy_in`, `execute`, `copy_out`). */
+  phaseTime: "leat.phase.time",
+  /** How often each phase was measured. Labels: pipeline, phase. */
+  phaseCount: "leat.phase.count",
+  /** Records. Labels: pipeline, direction (`in`, `out`, `failed`). */
+  records: "leat.records",
+  /** Bytes of batches and results. Labels: pipeline, direction (`in`, `out`). */
+  bytes: "leat.bytes",
+  /** Crossings into a worker. Labels: pipeline. */
+  executions: "leat.executions",
+  /** Crossings with at most so many records, cumulative. Labels: pipeline, le. */
+  batchSize: "leat.batch.size",
+  /** Runs of a stage. Labels: pipeline, stage, module, version, digest. */
+  stageExecutions: "leat.stage.executions",
+  /** Seconds a stage ran. Labels: as above. */
+  stageTime: "leat.stage.time",
+  /** Records of a stage. Labels: as above and direction (`in`, `out`). */
+  stageRecords: "leat.stage.records",
+  /** Records that failed in a stage. Labels: as above and code. */
+  stageFailures: "leat.stage.failures",
+  /** Instances made for a stage. Labels: as above. */
+  stageInstances: "leat.stage.instances",
+  /** Custom counters of a stage's module. Labels: as above and counter. */
+  stageCounter: "leat.stage.counter",
+  /** Workers. Labels: state (`busy`, `idle`, `spare`). */
+  poolWorkers: "leat.pool.workers",
+  /** Workers that were stopped. Labels: reason. */
+  poolStopped: "leat.pool.stopped",
+  /** Live instances over all workers. */
+  poolInstances: "leat.pool.instances",
+  /** Batches admitted and not yet answered. */
+  admittedBatches: "leat.admission.batches",
+  /** Their bytes. */
+  admittedBytes: "leat.admission.bytes",
+  /** The limit on those bytes. */
+  admittedBytesLimit: "leat.admission.bytes.limit",
+  /** Calls refused because the queue was full. */
+  refused: "leat.admission.refused",
+  /** Open streams. */
+  streams: "leat.admission.streams",
+  /** Compiled modules in the cache. */
+  cacheModules: "leat.module_cache.modules",
+  /** Their source bytes. */
+  cacheBytes: "leat.module_cache.bytes",
+  /** Uses of the cache. Labels: outcome (`hit`, `miss`). */
+  cacheUses: "leat.module_cache.uses",
+  /** Modules dropped to make room. */
+  cacheEvictions: "leat.module_cache.evictions",
+  /** Compilations. */
+  compilations: "leat.compilations",
+  /** Seconds they took. */
+  compileTime: "leat.compile.time",
+  /** The process's memory. Labels: kind (`rss`, `heap_used`, `external`). */
+  processMemory: "leat.process.memory",
+  /** The process's CPU seconds. Labels: mode (`user`, `system`). */
+  processCpu: "leat.process.cpu.time",
+  /** When the server started, in seconds since the Unix epoch. */
+  startTime: "leat.start_time",
+} as const;
+
+/** Labels of metrics. Each has a bounded set of values. */
+export const labelNames = {
+  pipeline: "pipeline",
+  stage: "stage",
+  module: "module",
+  version: "version",
+  digest: "digest",
+  outcome: "outcome",
+  phase: "phase",
+  direction: "direction",
+  code: "code",
+  counter: "counter",
+  state: "state",
+  reason: "reason",
+  kind: "kind",
+  mode: "mode",
+  maxRecords: "le",
+} as const;

@@ -1,0 +1,333 @@
+/**
+ * What the server counts. Plain fields that the data path increments: no lock, no allocation,
+ * no call into a telemetry library. The Metrics RPC, the Prometheus endpoint and OTLP read them.
+ *
+ * Every collection here is bounded, so that neither a client that invents pipelines nor a
+ * module that invents codes can make it grow.
+ *
+ * @module
+ */
+
+import { systemClock } from "../clock.ts";
+import { defaultLimits, type Limits } from "../limits.ts";
+
+/** The inclusive upper bounds of the batch-size buckets, in records; one more bucket has none. */
+export const batchSizeBounds: readonly number[] = Object.freeze([
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000,
+]);
+
+/** Where figures go whose own name found no room. */
+export const otherName = "other";
+
+/** The limits that bound the figures. */
+export type StatsLimits = Pick<
+  Limits,
+  "maxPipelines" | "maxInlinePipelines" | "maxFailureCodesPerStage" | "maxCountersPerStage"
+>;
+
+/** A count of events and the time they took together. */
+export class TimedCount {
+  /** How many. */
+  count = 0;
+  /** Their time in total, in nanoseconds. */
+  totalNs = 0;
+
+  /** Counts one event that took so many nanoseconds. */
+  add(ns: number): void {
+    this.count += 1;
+    this.totalNs += ns;
+  }
+}
+
+/** Which stage and which module version figures belong to. */
+export interface StageIdentity {
+  /** The stage's name. */
+  readonly stage: string;
+  /** The module's name. */
+  readonly module: string;
+  /** The module's version. */
+  readonly version: string;
+  /** The module's digest. */
+  readonly digest: string;
+}
+
+/** Adds to a count by name; a new name beyond `max` names counts under {@link otherName}. */
+function addTo(counts: Map<string, number>, name: string, delta: number, max: number): void {
+  const count = counts.get(name);
+  if (count !== undefined) counts.set(name, count + delta);
+  else if (counts.size < max) counts.set(name, delta);
+  else counts.set(otherName, (counts.get(otherName) ?? 0) + delta);
+}
+
+/** Figures of one stage with one module version. */
+export class StageStats {
+  /** The stage's name. */
+  readonly stage: string;
+  /** The module's name. */
+  module: string;
+  /** The module's version. */
+  version: string;
+  /** The module's digest. */
+  digest: string;
+  /** Runs of the stage and their time. */
+  readonly execute = new TimedCount();
+  /** Records that came into the stage. */
+  recordsIn = 0;
+  /** Records that left it. */
+  recordsOut = 0;
+  /** Records that failed in it, by code. */
+  readonly failures = new Map<string, number>();
+  /** Instances that were made for it. */
+  instancesCreated = 0;
+  /** Custom counters of the module, by name. */
+  readonly counters = new Map<string, number>();
+  readonly #limits: StatsLimits;
+
+  constructor(identity: StageIdentity, limits: StatsLimits = defaultLimits) {
+    this.stage = identity.stage;
+    this.module = identity.module;
+    this.version = identity.version;
+    this.digest = identity.digest;
+    this.#limits = limits;
+  }
+
+  /** Counts records that failed with a code; codes beyond `maxFailureCodesPerStage` count as `other`. */
+  addFailure(code: string, n = 1): void {
+    addTo(this.failures, code, n, this.#limits.maxFailureCodesPerStage);
+  }
+
+  /** Adds to a custom counter; names beyond `maxCountersPerStage` count as `other`. What is not finite is ignored. */
+  addCounter(name: string, delta: number): void {
+    if (Number.isFinite(delta)) addTo(this.counters, name, delta, this.#limits.maxCountersPerStage);
+  }
+
+  /** Whether these are the figures of that stage with that module version. */
+  is(identity: StageIdentity): boolean {
+    return (
+      this.digest === identity.digest &&
+      this.stage === identity.stage &&
+      this.version === identity.version &&
+      this.module === identity.module
+    );
+  }
+}
+
+/** Figures of one pipeline. */
+export class PipelineStats {
+  /** The pipeline's name. */
+  readonly pipeline: string;
+  /** Batches answered with a result, and their time from admission to answer. */
+  readonly success = new TimedCount();
+  /** Batches answered with an error, by the catalogue's reason. */
+  readonly errors = new Map<string, number>();
+  /** The time batches waited for a worker. */
+  readonly queue = new TimedCount();
+  /** The time spent copying batches into shared memory. */
+  readonly copyIn = new TimedCount();
+  /** The time batches ran, over all stages. */
+  readonly execute = new TimedCount();
+  /** The time spent copying results out of shared memory. */
+  readonly copyOut = new TimedCount();
+  /** Records that came in. */
+  recordsIn = 0;
+  /** Records that went out. */
+  recordsOut = 0;
+  /** Records that failed. */
+  recordsFailed = 0;
+  /** Crossings into a worker. */
+  executions = 0;
+  /** Bytes of batches that came in. */
+  bytesIn = 0;
+  /** Bytes of results that went out. */
+  bytesOut = 0;
+  /** Crossings by their number of records: one more entry than {@link batchSizeBounds}. */
+  readonly batchSizes = new Float64Array(batchSizeBounds.length + 1);
+  /** The stages as they run now, in order. */
+  readonly stages: StageStats[] = [];
+  /** Figures of stages or module versions that served before, newest last; a bounded number. */
+  readonly formerStages: StageStats[] = [];
+  /** When the pipeline was last looked up; orders pipelines, is no time. */
+  lastUse = 0;
+  readonly #limits: StatsLimits;
+
+  constructor(pipeline: string, limits: StatsLimits = defaultLimits) {
+    this.pipeline = pipeline;
+    this.#limits = limits;
+  }
+
+  /** Counts a batch that was answered with an error. */
+  addError(reason: string): void {
+    addTo(this.errors, reason, 1, this.#limits.maxFailureCodesPerStage);
+  }
+
+  /** Counts one crossing with so many records into its bucket. */
+  addBatchSize(records: number): void {
+    let bucket = 0;
+    while (bucket < batchSizeBounds.length && records > (batchSizeBounds[bucket] ?? 0)) bucket += 1;
+    this.batchSizes[bucket] = (this.batchSizes[bucket] ?? 0) + 1;
+  }
+
+  /**
+   * The figures of the stage at a place in the pipeline. Another module version starts its own,
+   * and the old ones are kept; a version that comes back goes on where it was.
+   *
+   * @param index - the stage's place, from 0
+   */
+  stage(index: number, identity: StageIdentity): StageStats {
+    const current = this.stages[index];
+    return current?.is(identity) ? current : this.#replaceStage(index, identity);
+  }
+
+  #replaceStage(index: number, identity: StageIdentity): StageStats {
+    const formerIndex = this.formerStages.findIndex((former) => former.is(identity));
+    const [former] = formerIndex === -1 ? [] : this.formerStages.splice(formerIndex, 1);
+    const next = former ?? new StageStats(identity, this.#limits);
+    const current = this.stages[index];
+    if (current !== undefined) this.formerStages.push(current);
+    if (this.formerStages.length > maxFormerStages) this.formerStages.shift();
+    while (this.stages.length < index) {
+      this.stages.push(new StageStats({ stage: "", module: "", version: "", digest: "" }, this.#limits));
+    }
+    this.stages[index] = next;
+    return next;
+  }
+}
+
+/** Former module versions whose figures a pipeline keeps: enough to compare before and after a rollout. */
+const maxFormerStages = 16;
+
+/** Figures of the worker pool. */
+export interface PoolStats {
+  /** Workers that take batches. */
+  workers: number;
+  /** Warm spares. */
+  spares: number;
+  /** Workers that are running a batch. */
+  busy: number;
+  /** Live instances over all workers. */
+  instances: number;
+  /** Workers that were stopped, by reason: `timeout`, `cancelled`, `crash`, `out_of_memory`. */
+  readonly stopped: Map<string, number>;
+}
+
+/** What is admitted. */
+export interface AdmissionStats {
+  /** Batches admitted and not yet answered. */
+  batches: number;
+  /** Their bytes. */
+  bytes: number;
+  /** The limit on those bytes. */
+  limitBytes: number;
+  /** Calls refused because the queue was full. */
+  refused: number;
+  /** Open streams. */
+  streams: number;
+}
+
+/** Figures of the compiled-module cache. */
+export interface ModuleCacheStats {
+  /** Modules in the cache. */
+  modules: number;
+  /** Their source bytes. */
+  bytes: number;
+  /** Uses that found their module compiled. */
+  hits: number;
+  /** Uses that had to compile. */
+  misses: number;
+  /** Modules dropped to make room. */
+  evictions: number;
+  /** Compilations and their time. */
+  readonly compile: TimedCount;
+}
+
+/** All figures of a server. */
+export class Stats {
+  /** When counting began, in milliseconds since the Unix epoch. */
+  readonly startMs: number;
+  /** The worker threads. */
+  readonly pool: PoolStats = { workers: 0, spares: 0, busy: 0, instances: 0, stopped: new Map() };
+  /** What is admitted at this moment. */
+  readonly admission: AdmissionStats = { batches: 0, bytes: 0, limitBytes: 0, refused: 0, streams: 0 };
+  /** The compiled modules. */
+  readonly moduleCache: ModuleCacheStats = {
+    modules: 0,
+    bytes: 0,
+    hits: 0,
+    misses: 0,
+    evictions: 0,
+    compile: new TimedCount(),
+  };
+  readonly #pipelines = new Map<string, PipelineStats>();
+  readonly #limits: StatsLimits;
+  #uses = 0;
+
+  /**
+   * @param startMs - when the server started, in milliseconds since the Unix epoch; default now
+   * @param limits - how much may be counted apart
+   */
+  constructor(startMs: number = systemClock.nowMs(), limits: StatsLimits = defaultLimits) {
+    this.startMs = startMs;
+    this.#limits = limits;
+  }
+
+  /**
+   * The figures of a pipeline. Look them up for each batch (one map access): beyond
+   * `maxPipelines + maxInlinePipelines`, the pipeline unused for longest is folded into `other`.
+   */
+  pipeline(name: string): PipelineStats {
+    let pipeline = this.#pipelines.get(name);
+    if (pipeline === undefined) {
+      this.#makeRoom();
+      pipeline = new PipelineStats(name, this.#limits);
+      this.#pipelines.set(name, pipeline);
+    }
+    this.#uses += 1;
+    pipeline.lastUse = this.#uses;
+    return pipeline;
+  }
+
+  /** The pipelines that have figures, in no particular order. */
+  pipelines(): Iterable<PipelineStats> {
+    return this.#pipelines.values();
+  }
+
+  #makeRoom(): void {
+    if (this.#pipelines.size < this.#limits.maxPipelines + this.#limits.maxInlinePipelines) return;
+    let oldest: PipelineStats | undefined;
+    for (const candidate of this.#pipelines.values()) {
+      if (candidate.pipeline === otherName) continue;
+      if (oldest === undefined || candidate.lastUse < oldest.lastUse) oldest = candidate;
+    }
+    if (oldest === undefined) return;
+    this.#pipelines.delete(oldest.pipeline);
+    let other = this.#pipelines.get(otherName);
+    if (other === undefined) {
+      other = new PipelineStats(otherName, this.#limits);
+      this.#pipelines.set(otherName, other);
+    }
+    foldPipeline(oldest, other, this.#limits);
+  }
+}
+
+/** Adds one pipeline's totals to another's; its stages are not carried over. */
+function foldPipeline(from: PipelineStats, into: PipelineStats, limits: StatsLimits): void {
+  for (const field of ["success", "queue", "copyIn", "execute", "copyOut"] as const) {
+    into[field].count += from[field].count;
+    into[field].totalNs += from[field].totalNs;
+  }
+  for (const field of [
+    "recordsIn",
+    "recordsOut",
+    "recordsFailed",
+    "executions",
+    "bytesIn",
+    "bytesOut",
+  ] as const) {
+    into[field] += from[field];
+  }
+  for (const [reason, count] of from.errors)
+    addTo(into.errors, reason, count, limits.maxFailureCodesPerStage);
+  for (const [bucket, count] of from.batchSizes.entries()) {
+    into.batchSizes[bucket] = (into.batchSizes[bucket] ?? 0) + count;
+  }
+}
