@@ -101,6 +101,8 @@ export interface Limits {
   maxFailureMessages: number;
   /** A failure's message or code from a guest; longer ones are cut. Default 1 KiB. */
   maxFailureTextBytes: number;
+  /** Failed records of one batch that become events of its trace; the rest are counted there. Default 32. */
+  maxFailureEventsPerTrace: number;
   /** One log line from a guest; longer ones are cut. Default 1 KiB. */
   maxLogLineBytes: number;
   /** Log lines a second from one worker; further ones are counted and dropped. Default 100. */
@@ -160,6 +162,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxCoalescedBytes: 64 * KiB,
   maxFailureMessages: 1_000,
   maxFailureTextBytes: 1 * KiB,
+  maxFailureEventsPerTrace: 32,
   maxLogLineBytes: 1 * KiB,
   maxLogLinesPerSecond: 100,
   maxFailureCodesPerStage: 64,

@@ -70,14 +70,17 @@ export const eventNames = {
   recordFailed: "leat.record.failed",
 } as const;
 
-/** Metric names as OpenTelemetry has them; Prometheus shows `.` as `_` and ends counters in `_total`. */
+/**
+ * Metric names as OpenTelemetry has them. Prometheus shows `.` as `_` and ends counters in
+ * `_total`: `leat.phase.seconds` is `leat_phase_seconds_total` there.
+ */
 export const metricNames = {
   /** Batches that were answered. Labels: pipeline, outcome (`ok` or the error's reason). */
   batches: "leat.batches",
-  /** Seconds of batches answered with a result, from admission to answer. Labels: pipeline. */
-  batchTime: "leat.batch.time",
-  /** Seconds of batches by phase. Labels: pipeline, phase (`queue`, `copy_in`, `execute`, `copy_out`). */
-  phaseTime: "leat.phase.time",
+  /** Time of batches answered with a result, from admission to answer. Labels: pipeline. */
+  batchTime: "leat.batch.seconds",
+  /** Time of batches by phase. Labels: pipeline, phase (`queue`, `copy_in`, `execute`, `copy_out`). */
+  phaseTime: "leat.phase.seconds",
   /** How often each phase was measured. Labels: pipeline, phase. */
   phaseCount: "leat.phase.count",
   /** Records. Labels: pipeline, direction (`in`, `out`, `failed`). */
@@ -86,19 +89,19 @@ export const metricNames = {
   bytes: "leat.bytes",
   /** Crossings into a worker. Labels: pipeline. */
   executions: "leat.executions",
-  /** Crossings with at most so many records, cumulative. Labels: pipeline, le. */
-  batchSize: "leat.batch.size",
+  /** Crossings with at most so many records, cumulative, for `histogram_quantile`. Labels: pipeline, le. */
+  batchSize: "leat.batch.size.bucket",
   /** Runs of a stage. Labels: pipeline, stage, module, version, digest. */
   stageExecutions: "leat.stage.executions",
-  /** Seconds a stage ran. Labels: as above. */
-  stageTime: "leat.stage.time",
+  /** Time a stage ran. Labels: as above. */
+  stageTime: "leat.stage.seconds",
   /** Records of a stage. Labels: as above and direction (`in`, `out`). */
   stageRecords: "leat.stage.records",
   /** Records that failed in a stage. Labels: as above and code. */
   stageFailures: "leat.stage.failures",
   /** Instances made for a stage. Labels: as above. */
   stageInstances: "leat.stage.instances",
-  /** Custom counters of a stage's module. Labels: as above and counter. */
+  /** Custom counters of a stage's module; they may fall. Labels: as above and counter. */
   stageCounter: "leat.stage.counter",
   /** Workers. Labels: state (`busy`, `idle`, `spare`). */
   poolWorkers: "leat.pool.workers",
@@ -126,14 +129,14 @@ export const metricNames = {
   cacheEvictions: "leat.module_cache.evictions",
   /** Compilations. */
   compilations: "leat.compilations",
-  /** Seconds they took. */
-  compileTime: "leat.compile.time",
+  /** Time they took. */
+  compileTime: "leat.compile.seconds",
   /** The process's memory. Labels: kind (`rss`, `heap_used`, `external`). */
-  processMemory: "leat.process.memory",
-  /** The process's CPU seconds. Labels: mode (`user`, `system`). */
-  processCpu: "leat.process.cpu.time",
+  processMemory: "leat.process.memory.bytes",
+  /** The process's CPU time. Labels: mode (`user`, `system`). */
+  processCpu: "leat.process.cpu.seconds",
   /** When the server started, in seconds since the Unix epoch. */
-  startTime: "leat.start_time",
+  startTime: "leat.start_time.seconds",
 } as const;
 
 /** Labels of metrics. Each has a bounded set of values. */

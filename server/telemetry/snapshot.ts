@@ -1,0 +1,139 @@
+/**
+ * Turns the server's figures into the message of the Metrics RPC.
+ *
+ * @module
+ */
+
+import { create } from "@bufbuild/protobuf";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import {
+  type BatchSizeBucket,
+  BatchSizeBucketSchema,
+  type MetricsSnapshot,
+  MetricsSnapshotSchema,
+  type PipelineMetrics,
+  PipelineMetricsSchema,
+  type StageMetrics,
+  StageMetricsSchema,
+  type TimedCount as TimedCountMessage,
+  TimedCountSchema,
+} from "@leat/proto";
+import { type Clock, systemClock } from "../clock.ts";
+import {
+  batchSizeBounds,
+  type PipelineStats,
+  type StageStats,
+  type Stats,
+  type TimedCount,
+} from "./stats.ts";
+
+/** What a snapshot covers. */
+export interface SnapshotOptions {
+  /** Only this pipeline's figures. Default: all. */
+  pipeline?: string;
+  /** Says when the snapshot was taken. Default: the machine's clock. */
+  clock?: Clock;
+}
+
+/** Reads all figures at one moment. Pipelines come ordered by name; former module versions follow the stages that run now. */
+export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): MetricsSnapshot {
+  const { pipeline: only, clock = systemClock } = options;
+  const pipelines = [...stats.pipelines()]
+    .filter(({ pipeline }) => only === undefined || only === "" || pipeline === only)
+    .sort((a, b) => (a.pipeline < b.pipeline ? -1 : 1));
+  const { pool, admission, moduleCache } = stats;
+  return create(MetricsSnapshotSchema, {
+    time: timestamp(clock.nowMs()),
+    startTime: timestamp(stats.startMs),
+    pipelines: pipelines.map(pipelineMetrics),
+    pool: { ...pool, stopped: counts(pool.stopped) },
+    admission: {
+      batches: admission.batches,
+      streams: admission.streams,
+      bytes: whole(admission.bytes),
+      limitBytes: whole(admission.limitBytes),
+      refused: whole(admission.refused),
+    },
+    moduleCache: {
+      modules: moduleCache.modules,
+      bytes: whole(moduleCache.bytes),
+      hits: whole(moduleCache.hits),
+      misses: whole(moduleCache.misses),
+      evictions: whole(moduleCache.evictions),
+      compile: timed(moduleCache.compile),
+    },
+    process: processMetrics(),
+  });
+}
+
+function pipelineMetrics(stats: PipelineStats): PipelineMetrics {
+  return create(PipelineMetricsSchema, {
+    pipeline: stats.pipeline,
+    success: timed(stats.success),
+    errors: counts(stats.errors),
+    queue: timed(stats.queue),
+    copyIn: timed(stats.copyIn),
+    execute: timed(stats.execute),
+    copyOut: timed(stats.copyOut),
+    recordsIn: whole(stats.recordsIn),
+    recordsOut: whole(stats.recordsOut),
+    recordsFailed: whole(stats.recordsFailed),
+    executions: whole(stats.executions),
+    bytesIn: whole(stats.bytesIn),
+    bytesOut: whole(stats.bytesOut),
+    stages: [...stats.stages, ...stats.formerStages].map(stageMetrics),
+    batchSizes: batchSizes(stats.batchSizes),
+  });
+}
+
+function stageMetrics(stats: StageStats): StageMetrics {
+  return create(StageMetricsSchema, {
+    stage: stats.stage,
+    module: stats.module,
+    version: stats.version,
+    digest: stats.digest,
+    execute: timed(stats.execute),
+    recordsIn: whole(stats.recordsIn),
+    recordsOut: whole(stats.recordsOut),
+    failures: counts(stats.failures),
+    instancesCreated: whole(stats.instancesCreated),
+    counters: Object.fromEntries(stats.counters),
+  });
+}
+
+function batchSizes(sizes: Float64Array): BatchSizeBucket[] {
+  return Array.from(sizes, (count, bucket) =>
+    create(BatchSizeBucketSchema, { maxRecords: batchSizeBounds[bucket] ?? 0, count: whole(count) }),
+  );
+}
+
+function processMetrics() {
+  const memory = process.memoryUsage();
+  const cpu = process.cpuUsage();
+  return {
+    rssBytes: whole(memory.rss),
+    heapUsedBytes: whole(memory.heapUsed),
+    externalBytes: whole(memory.external),
+    cpuUserUs: whole(cpu.user),
+    cpuSystemUs: whole(cpu.system),
+  };
+}
+
+function timed(stats: TimedCount): TimedCountMessage {
+  return create(TimedCountSchema, { count: whole(stats.count), totalNs: whole(stats.totalNs) });
+}
+
+function counts(stats: ReadonlyMap<string, number>): Record<string, bigint> {
+  return Object.fromEntries(Array.from(stats, ([name, count]) => [name, whole(count)]));
+}
+
+/** A figure as the wire has it: whole and never below 0. */
+function whole(value: number): bigint {
+  return value > 0 ? BigInt(Math.round(value)) : 0n;
+}
+
+function timestamp(ms: number): Timestamp {
+  const seconds = Math.floor(ms / 1_000);
+  const nanos = Math.min(999_999_999, Math.round((ms - seconds * 1_000) * 1e6));
+  return create(TimestampSchema, { seconds: BigInt(seconds), nanos });
+}
