@@ -1,0 +1,62 @@
+/**
+ * Fails when the protocol breaks its users: compares the `.proto` files with those before their
+ * last change, which is the last commit while they are being edited, and the parent of the commit
+ * that changed them otherwise. Another commit to compare with can be given as the argument.
+ *
+ * A break that is meant says so in its commit, on a line of its own: `Breaks-Protocol: why`.
+ *
+ * @module
+ */
+
+import "./runtime.js";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const root = dirname(dirname(import.meta.dirname));
+const sources = ["buf.yaml", "proto/**/*.proto"].map((glob) => `:(glob)${glob}`);
+
+function git(...args: string[]): string | undefined {
+  const run = spawnSync("git", args, { cwd: root, encoding: "utf8" });
+  return run.status === 0 ? run.stdout.trim() : undefined;
+}
+
+/** The commit to compare with, or why there is none. */
+function findBase(): { commit: string } | { none: string } {
+  const asked = process.argv[2];
+  if (asked !== undefined) return { commit: asked };
+  if (git("rev-parse", "HEAD") === undefined) return { none: "there is no commit yet" };
+  if (git("status", "--porcelain", "--", ...sources) !== "") return { commit: "HEAD" };
+
+  const changed = git("log", "-1", "--format=%H", "--", ...sources);
+  if (!changed) return { none: "no commit has changed the protocol" };
+  if (git("rev-parse", "--verify", "--quiet", `${changed}^`) === undefined) {
+    return { none: "the history begins with the present protocol" };
+  }
+  const reason = git("log", "-1", "--format=%(trailers:key=Breaks-Protocol,valueonly)", changed);
+  if (reason) return { none: `${changed.slice(0, 9)} breaks the protocol on purpose: ${reason}` };
+  return { commit: `${changed}^` };
+}
+
+function compareWith(commit: string): number {
+  if (!git("ls-tree", "--name-only", commit, "buf.yaml")) {
+    process.stdout.write(`breaking changes: none, there was no protocol at ${commit}\n`);
+    return 0;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "leat-protocol-"));
+  try {
+    const archive = join(folder, "before.tar");
+    if (git("archive", "--format=tar", "-o", archive, commit, "buf.yaml", "proto") === undefined) {
+      process.stderr.write(`breaking changes: cannot read the protocol at ${commit}\n`);
+      return 1;
+    }
+    return spawnSync("buf", ["breaking", "--against", archive], { cwd: root, stdio: "inherit" }).status ?? 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const base = findBase();
+if ("none" in base) process.stdout.write(`breaking changes: not compared, ${base.none}\n`);
+else process.exitCode = compareWith(base.commit);

@@ -1,0 +1,29 @@
+import "./test/repository/runtime.js";
+import { defineConfig } from "vitest/config";
+
+/** Suites that run only when asked for by name, each as `vitest run --project NAME`. */
+const onRequest = ["test/faults/**", "test/fuzz/**", "test/soak/**", "test/bench/**"];
+
+export default defineConfig({
+  test: {
+    // Processes, not threads: the tests set V8 flags and start worker threads of their own.
+    pool: "forks",
+    maxWorkers: 2,
+    retry: 0,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    reporters: ["default", "./test/repository/closing-line.ts"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "main",
+          include: ["{proto,sdk,server,guest,test}/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "**/dist/**", ...onRequest],
+          globalSetup: ["./test/repository/examples-setup.ts"],
+        },
+      },
+    ],
+  },
+});
