@@ -31,10 +31,24 @@ export interface Limits {
   maxExports: number;
   /** Tables of a module. Default 4. */
   maxTables: number;
-  /** Entries of one table; a larger declared maximum is lowered to this. Default 100,000. */
+  /**
+   * Entries of one table; a larger declared maximum is lowered to this. Also bounds the entries of
+   * all element segments together. Default 100,000.
+   */
   maxTableEntries: number;
   /** Globals of a module. Default 10,000. */
   maxGlobals: number;
+  /** Exception tags of a module. Default 100. */
+  maxTags: number;
+  /**
+   * Values one exception carries. Default 8: a guest can hold as many exceptions as its stack is
+   * deep (71,000), on the heap of the worker's JavaScript: 29 MB with 8 values, out of memory with 100.
+   */
+  maxTagParameters: number;
+  /** Custom sections of a module. Default 1,000. */
+  maxCustomSections: number;
+  /** The name of an import or an export. Default 1 KiB. */
+  maxSymbolBytes: number;
   /** Data segments of a module. Default 100,000, as in V8. */
   maxDataSegments: number;
   /** Element segments of a module. Default 10,000. */
@@ -129,6 +143,10 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxTables: 4,
   maxTableEntries: 100_000,
   maxGlobals: 10_000,
+  maxTags: 100,
+  maxTagParameters: 8,
+  maxCustomSections: 1_000,
+  maxSymbolBytes: 1 * KiB,
   maxDataSegments: 100_000,
   maxElementSegments: 10_000,
   maxGuestMemoryBytes: 64 * MiB,
