@@ -12,9 +12,9 @@ import "./runtime.js";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { root, toolEnvironment } from "./root.ts";
 
-const root = dirname(dirname(import.meta.dirname));
 const sources = ["buf.yaml", "proto/**/*.proto"].map((glob) => `:(glob)${glob}`);
 
 function git(...args: string[]): string | undefined {
@@ -51,7 +51,12 @@ function compareWith(commit: string): number {
       process.stderr.write(`breaking changes: cannot read the protocol at ${commit}\n`);
       return 1;
     }
-    return spawnSync("buf", ["breaking", "--against", archive], { cwd: root, stdio: "inherit" }).status ?? 1;
+    const buf = spawnSync("buf", ["breaking", "--against", archive], {
+      cwd: root,
+      env: toolEnvironment,
+      stdio: "inherit",
+    });
+    return buf.status ?? 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -9,9 +9,9 @@ import "./runtime.js";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { join, relative } from "node:path";
+import { root, toolEnvironment } from "./root.ts";
 
-const root = dirname(dirname(import.meta.dirname));
 const generated = "proto/gen";
 
 function filesUnder(folder: string): string[] {
@@ -35,7 +35,11 @@ function differences(present: string, fresh: string): string[] {
 
 const fresh = mkdtempSync(join(tmpdir(), "leat-generated-"));
 try {
-  execFileSync("buf", ["generate", "--output", fresh], { cwd: root, stdio: "inherit" });
+  execFileSync("buf", ["generate", "--output", fresh], {
+    cwd: root,
+    env: toolEnvironment,
+    stdio: "inherit",
+  });
   const problems = differences(join(root, generated), join(fresh, generated));
   if (problems.length > 0) {
     process.stderr.write(
