@@ -119,8 +119,12 @@ export interface Limits {
   maxFailureEventsPerTrace: number;
   /** One log line from a guest; longer ones are cut. Default 1 KiB. */
   maxLogLineBytes: number;
+  /** Bytes of the server's own log that wait for a stderr nobody reads; further lines are dropped. Default 1 MiB. */
+  maxWaitingLogBytes: number;
   /** Log lines a second from one worker; further ones are counted and dropped. Default 100. */
   maxLogLinesPerSecond: number;
+  /** Module versions that served before and whose figures a pipeline keeps. Default 16. */
+  maxFormerStages: number;
   /** Failure codes of one stage that are counted apart; the rest count as `other`. Default 64. */
   maxFailureCodesPerStage: number;
   /** Custom counters of one stage. Default 64. */
@@ -182,7 +186,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFailureTextBytes: 1 * KiB,
   maxFailureEventsPerTrace: 32,
   maxLogLineBytes: 1 * KiB,
+  maxWaitingLogBytes: 1 * MiB,
   maxLogLinesPerSecond: 100,
+  maxFormerStages: 16,
   maxFailureCodesPerStage: 64,
   maxCountersPerStage: 64,
   maxCounterNameBytes: 64,

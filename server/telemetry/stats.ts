@@ -22,7 +22,11 @@ export const otherName = "other";
 /** The limits that bound the figures. */
 export type StatsLimits = Pick<
   Limits,
-  "maxPipelines" | "maxInlinePipelines" | "maxFailureCodesPerStage" | "maxCountersPerStage"
+  | "maxPipelines"
+  | "maxInlinePipelines"
+  | "maxFormerStages"
+  | "maxFailureCodesPerStage"
+  | "maxCountersPerStage"
 >;
 
 /** A count of events and the time they took together. */
@@ -144,7 +148,7 @@ export class PipelineStats {
   readonly batchSizes = new Float64Array(batchSizeBounds.length + 1);
   /** The stages as they run now, in order. */
   readonly stages: StageStats[] = [];
-  /** Figures of stages or module versions that served before, newest last; a bounded number. */
+  /** Figures of stages or module versions that served before, newest last; at most `maxFormerStages`. */
   readonly formerStages: StageStats[] = [];
   /** When the pipeline was last looked up; orders pipelines, is no time. */
   lastUse = 0;
@@ -184,7 +188,7 @@ export class PipelineStats {
     const next = former ?? new StageStats(identity, this.#limits);
     const current = this.stages[index];
     if (current !== undefined) this.formerStages.push(current);
-    if (this.formerStages.length > maxFormerStages) this.formerStages.shift();
+    if (this.formerStages.length > this.#limits.maxFormerStages) this.formerStages.shift();
     while (this.stages.length < index) {
       this.stages.push(new StageStats({ stage: "", module: "", version: "", digest: "" }, this.#limits));
     }
@@ -192,9 +196,6 @@ export class PipelineStats {
     return next;
   }
 }
-
-/** Former module versions whose figures a pipeline keeps: enough to compare before and after a rollout. */
-const maxFormerStages = 16;
 
 /** Figures of the worker pool. */
 export interface PoolStats {

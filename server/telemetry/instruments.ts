@@ -1,0 +1,221 @@
+/**
+ * One set of OpenTelemetry instruments over the server's figures. They are observable: nothing
+ * happens until somebody collects, and then each reads a plain field.
+ *
+ * @module
+ */
+
+import type { Attributes, BatchObservableResult, Meter, MetricOptions, Observable } from "@opentelemetry/api";
+import { labelNames as label, metricNames as name } from "./names.ts";
+import { batchSizeBounds, type PipelineStats, type StageStats, type Stats } from "./stats.ts";
+
+const secondsPerNs = 1e-9;
+const secondsPerUs = 1e-6;
+const secondsPerMs = 1e-3;
+
+/** Registers all instruments with a meter; they live as long as its provider. */
+export function registerInstruments(meter: Meter, stats: Stats): void {
+  registerServer(meter, stats);
+  registerProcess(meter, stats);
+  registerPipelines(meter, stats);
+  registerStages(meter, stats);
+}
+
+/** The value of one label set. */
+type Point = readonly [value: number, attributes?: Attributes];
+
+/** Registers instruments that are read together: one pass over the figures a collection. */
+class Group {
+  readonly #meter: Meter;
+  readonly #observables: Observable[] = [];
+
+  constructor(meter: Meter) {
+    this.#meter = meter;
+  }
+
+  counter(metric: string, options: MetricOptions): Observable {
+    return this.#add(this.#meter.createObservableCounter(metric, options));
+  }
+
+  gauge(metric: string, options: MetricOptions): Observable {
+    return this.#add(this.#meter.createObservableGauge(metric, options));
+  }
+
+  observe(read: (result: BatchObservableResult) => void): void {
+    this.#meter.addBatchObservableCallback(read, this.#observables);
+  }
+
+  #add<T extends Observable>(observable: T): T {
+    this.#observables.push(observable);
+    return observable;
+  }
+}
+
+function registerServer(meter: Meter, { pool, admission, moduleCache }: Stats): void {
+  const group = new Group(meter);
+  const reads: [Observable, () => readonly Point[]][] = [
+    [
+      group.gauge(name.poolWorkers, { description: "Worker threads" }),
+      () => [
+        [pool.busy, { [label.state]: "busy" }],
+        [Math.max(0, pool.workers - pool.busy), { [label.state]: "idle" }],
+        [pool.spares, { [label.state]: "spare" }],
+      ],
+    ],
+    [
+      group.counter(name.poolStopped, { description: "Workers that were stopped" }),
+      () => Array.from(pool.stopped, ([reason, count]) => [count, { [label.reason]: reason }] as const),
+    ],
+    [group.gauge(name.poolInstances, { description: "Live module instances" }), () => [[pool.instances]]],
+    [
+      group.gauge(name.admittedBatches, { description: "Batches admitted and not yet answered" }),
+      () => [[admission.batches]],
+    ],
+    [
+      group.gauge(name.admittedBytes, { description: "Bytes of the admitted batches", unit: "By" }),
+      () => [[admission.bytes]],
+    ],
+    [
+      group.gauge(name.admittedBytesLimit, { description: "The limit on those bytes", unit: "By" }),
+      () => [[admission.limitBytes]],
+    ],
+    [
+      group.counter(name.refused, { description: "Calls refused because the queue was full" }),
+      () => [[admission.refused]],
+    ],
+    [group.gauge(name.streams, { description: "Open streams" }), () => [[admission.streams]]],
+    [group.gauge(name.cacheModules, { description: "Compiled modules" }), () => [[moduleCache.modules]]],
+    [
+      group.gauge(name.cacheBytes, { description: "Source bytes of the compiled modules", unit: "By" }),
+      () => [[moduleCache.bytes]],
+    ],
+    [
+      group.counter(name.cacheUses, { description: "Uses of the module cache" }),
+      () => [
+        [moduleCache.hits, { [label.outcome]: "hit" }],
+        [moduleCache.misses, { [label.outcome]: "miss" }],
+      ],
+    ],
+    [
+      group.counter(name.cacheEvictions, { description: "Compiled modules dropped to make room" }),
+      () => [[moduleCache.evictions]],
+    ],
+    [group.counter(name.compilations, { description: "Compilations" }), () => [[moduleCache.compile.count]]],
+    [
+      group.counter(name.compileTime, { description: "Time of compilations", unit: "s" }),
+      () => [[moduleCache.compile.totalNs * secondsPerNs]],
+    ],
+  ];
+  group.observe((result) => {
+    for (const [observable, read] of reads) {
+      for (const [value, attributes] of read()) result.observe(observable, value, attributes);
+    }
+  });
+}
+
+function registerProcess(meter: Meter, stats: Stats): void {
+  const group = new Group(meter);
+  const memory = group.gauge(name.processMemory, { description: "Memory of the process", unit: "By" });
+  const cpu = group.counter(name.processCpu, { description: "CPU time of the process", unit: "s" });
+  const start = group.gauge(name.startTime, {
+    description: "When the server started (Unix time)",
+    unit: "s",
+  });
+  group.observe((result) => {
+    const { rss, heapUsed, external } = process.memoryUsage();
+    const { user, system } = process.cpuUsage();
+    result.observe(memory, rss, { [label.kind]: "rss" });
+    result.observe(memory, heapUsed, { [label.kind]: "heap_used" });
+    result.observe(memory, external, { [label.kind]: "external" });
+    result.observe(cpu, user * secondsPerUs, { [label.mode]: "user" });
+    result.observe(cpu, system * secondsPerUs, { [label.mode]: "system" });
+    result.observe(start, stats.startMs * secondsPerMs);
+  });
+}
+
+function registerPipelines(meter: Meter, stats: Stats): void {
+  const group = new Group(meter);
+  const batches = group.counter(name.batches, { description: "Batches answered" });
+  const batchTime = group.counter(name.batchTime, {
+    description: "Time of batches answered with a result, from admission to answer",
+    unit: "s",
+  });
+  const phaseTime = group.counter(name.phaseTime, { description: "Time of batches by phase", unit: "s" });
+  const phaseCount = group.counter(name.phaseCount, { description: "How often each phase was measured" });
+  const records = group.counter(name.records, { description: "Records" });
+  const bytes = group.counter(name.bytes, { description: "Bytes of batches and results", unit: "By" });
+  const executions = group.counter(name.executions, { description: "Crossings into a worker" });
+  const batchSize = group.gauge(name.batchSize, { description: "Crossings with at most `le` records" });
+
+  function observePipeline(result: BatchObservableResult, figures: PipelineStats): void {
+    const pipeline = { [label.pipeline]: figures.pipeline };
+    result.observe(batches, figures.success.count, { ...pipeline, [label.outcome]: "ok" });
+    for (const [reason, count] of figures.errors) {
+      result.observe(batches, count, { ...pipeline, [label.outcome]: reason });
+    }
+    result.observe(batchTime, figures.success.totalNs * secondsPerNs, pipeline);
+    const phases = {
+      queue: figures.queue,
+      copy_in: figures.copyIn,
+      execute: figures.execute,
+      copy_out: figures.copyOut,
+    };
+    for (const [phase, { count, totalNs }] of Object.entries(phases)) {
+      result.observe(phaseTime, totalNs * secondsPerNs, { ...pipeline, [label.phase]: phase });
+      result.observe(phaseCount, count, { ...pipeline, [label.phase]: phase });
+    }
+    result.observe(records, figures.recordsIn, { ...pipeline, [label.direction]: "in" });
+    result.observe(records, figures.recordsOut, { ...pipeline, [label.direction]: "out" });
+    result.observe(records, figures.recordsFailed, { ...pipeline, [label.direction]: "failed" });
+    result.observe(bytes, figures.bytesIn, { ...pipeline, [label.direction]: "in" });
+    result.observe(bytes, figures.bytesOut, { ...pipeline, [label.direction]: "out" });
+    result.observe(executions, figures.executions, pipeline);
+    let atMost = 0;
+    for (const [bucket, count] of figures.batchSizes.entries()) {
+      atMost += count;
+      const bound = batchSizeBounds[bucket];
+      result.observe(batchSize, atMost, { ...pipeline, [label.maxRecords]: bound?.toString() ?? "+Inf" });
+    }
+  }
+
+  group.observe((result) => {
+    for (const figures of stats.pipelines()) observePipeline(result, figures);
+  });
+}
+
+function registerStages(meter: Meter, stats: Stats): void {
+  const group = new Group(meter);
+  const executions = group.counter(name.stageExecutions, { description: "Runs of a stage" });
+  const time = group.counter(name.stageTime, { description: "Time a stage ran", unit: "s" });
+  const records = group.counter(name.stageRecords, { description: "Records of a stage" });
+  const failures = group.counter(name.stageFailures, { description: "Records that failed in a stage" });
+  const instances = group.counter(name.stageInstances, { description: "Instances made for a stage" });
+  const counter = group.gauge(name.stageCounter, { description: "Custom counters of a stage's module" });
+
+  function observeStage(result: BatchObservableResult, pipeline: string, figures: StageStats): void {
+    const stage = {
+      [label.pipeline]: pipeline,
+      [label.stage]: figures.stage,
+      [label.module]: figures.module,
+      [label.version]: figures.version,
+      [label.digest]: figures.digest,
+    };
+    result.observe(executions, figures.execute.count, stage);
+    result.observe(time, figures.execute.totalNs * secondsPerNs, stage);
+    result.observe(records, figures.recordsIn, { ...stage, [label.direction]: "in" });
+    result.observe(records, figures.recordsOut, { ...stage, [label.direction]: "out" });
+    result.observe(instances, figures.instancesCreated, stage);
+    for (const [code, count] of figures.failures)
+      result.observe(failures, count, { ...stage, [label.code]: code });
+    for (const [custom, value] of figures.counters) {
+      result.observe(counter, value, { ...stage, [label.counter]: custom });
+    }
+  }
+
+  group.observe((result) => {
+    for (const { pipeline, stages, formerStages } of stats.pipelines()) {
+      for (const figures of stages) observeStage(result, pipeline, figures);
+      for (const figures of formerStages) observeStage(result, pipeline, figures);
+    }
+  });
+}

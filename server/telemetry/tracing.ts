@@ -1,0 +1,160 @@
+/**
+ * Starts OpenTelemetry as the standard `OTEL_*` variables say.
+ *
+ * Telemetry is OFF, and none of the SDK is loaded (that takes a third of a second), unless
+ * `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER` names an exporter, or an endpoint is set:
+ * `OTEL_EXPORTER_OTLP_ENDPOINT`, or its variants for traces or metrics. Once on, everything the
+ * OpenTelemetry SDK for Node.js reads from the environment holds (endpoints, headers, TLS,
+ * compression, sampler, limits, resource attributes), with these defaults of our own:
+ *
+ * - `OTEL_SERVICE_NAME` is `leat`;
+ * - `OTEL_EXPORTER_OTLP_PROTOCOL` is `grpc`;
+ * - sampling is parent-based, and traces that begin here are sampled.
+ *
+ * @module
+ */
+
+import type { DiagLogger, Meter, Tracer, TracerProvider } from "@opentelemetry/api";
+
+/** Takes what the exporters complain about. A pino logger fits. */
+export interface ProblemLog {
+  /** Something is amiss. */
+  warn(fields: object, message: string): void;
+  /** Something failed. */
+  error(fields: object, message: string): void;
+}
+
+/** What telemetry starts from. */
+export interface TelemetryOptions {
+  /** The server's version: `service.version` of every span and metric. */
+  serviceVersion: string;
+  /** The environment. Default `process.env`. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Takes problems with exporting, such as a collector that cannot be reached. Default: they are dropped. */
+  log?: ProblemLog;
+}
+
+/** Telemetry that runs, or does not. */
+export interface Telemetry {
+  /** Makes spans; undefined where no traces are exported. */
+  readonly tracer: Tracer | undefined;
+  /** Makes instruments whose figures are exported; undefined where none are. */
+  readonly meter: Meter | undefined;
+  /** Exports the spans that wait. Rejects when that fails. */
+  forceFlush(): Promise<void>;
+  /** Exports what waits and ends telemetry. Never rejects: a lost collector must not hold up a drain. */
+  shutdown(): Promise<void>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const off: Telemetry = {
+  tracer: undefined,
+  meter: undefined,
+  forceFlush: async () => {},
+  shutdown: async () => {},
+};
+
+/** The instrumentation scope of all that the server emits. */
+const scopeName = "leat";
+
+/**
+ * Starts telemetry where the environment asks for it. One at a time in a process: OpenTelemetry's
+ * registry of providers is global.
+ */
+export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  const { serviceVersion, env = process.env, log } = options;
+  const traces = isExported(env, "TRACES");
+  const metrics = isExported(env, "METRICS");
+  if (env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" || !(traces || metrics)) return off;
+  const [api, { NodeSDK }, { defaultResource, resourceFromAttributes, ...detectors }] = await Promise.all([
+    import("@opentelemetry/api"),
+    import("@opentelemetry/sdk-node"),
+    import("@opentelemetry/resources"),
+  ]);
+  const sdk = withEnvironment(env, () => {
+    const started = new NodeSDK({
+      resource: defaultResource().merge(
+        resourceFromAttributes({ "service.name": "leat", "service.version": serviceVersion }),
+      ),
+      // Not the process detector: it would send the command line along.
+      ...(env["OTEL_NODE_RESOURCE_DETECTORS"] === undefined && {
+        resourceDetectors: [
+          detectors.envDetector,
+          detectors.serviceInstanceIdDetector,
+          detectors.hostDetector,
+          detectors.osDetector,
+        ],
+      }),
+      logRecordProcessors: [],
+      ...(traces ? {} : { spanProcessors: [] }),
+      ...(metrics ? {} : { metricReaders: [] }),
+    });
+    if (log !== undefined && env["OTEL_LOG_LEVEL"] === undefined) {
+      const diag = { logLevel: api.DiagLogLevel.WARN, suppressOverrideMessage: true };
+      api.diag.setLogger(diagLogger(log), diag);
+    }
+    started.start();
+    return started;
+  });
+  const provider = api.trace.getTracerProvider();
+  return {
+    tracer: traces ? provider.getTracer(scopeName, serviceVersion) : undefined,
+    meter: metrics ? api.metrics.getMeterProvider().getMeter(scopeName, serviceVersion) : undefined,
+    forceFlush: () => flush(provider),
+    shutdown: async () => {
+      await sdk.shutdown().catch((error: unknown) => log?.warn({ err: error }, "telemetry was not exported"));
+      for (const registry of [api.trace, api.metrics, api.propagation, api.context, api.logs, api.diag]) {
+        registry.disable();
+      }
+    },
+  };
+}
+
+/** Whether the environment asks for the export of traces or of metrics. */
+function isExported(env: Environment, signal: "TRACES" | "METRICS"): boolean {
+  const exporters = env[`OTEL_${signal}_EXPORTER`]?.trim();
+  if (exporters) return exporters !== "none";
+  return Boolean(
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"]?.trim() || env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]?.trim(),
+  );
+}
+
+/** Runs a function while `process.env`, which is all that the SDK reads, has the `OTEL_*` variables of another environment. */
+function withEnvironment<T>(env: Environment, run: () => T): T {
+  const before = Object.entries(process.env).filter(([name]) => name.startsWith("OTEL_"));
+  const during = Object.entries({ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc", ...env }).filter(([name]) =>
+    name.startsWith("OTEL_"),
+  );
+  replaceVariables(before, during);
+  try {
+    return run();
+  } finally {
+    replaceVariables(during, before);
+  }
+}
+
+type Variables = readonly (readonly [name: string, value: string | undefined])[];
+
+function replaceVariables(old: Variables, next: Variables): void {
+  for (const [name] of old) delete process.env[name];
+  for (const [name, value] of next) if (value !== undefined) process.env[name] = value;
+}
+
+/** Flushes the provider behind the global one, where it can be flushed. */
+async function flush(provider: TracerProvider & { getDelegate?: () => TracerProvider }): Promise<void> {
+  const delegate: TracerProvider & { forceFlush?: () => Promise<void> } =
+    provider.getDelegate?.() ?? provider;
+  await delegate.forceFlush?.();
+}
+
+function diagLogger(log: ProblemLog): DiagLogger {
+  const ignore = () => {};
+  return {
+    error: (message, ...details) => log.error({ details }, `telemetry: ${message}`),
+    warn: (message, ...details) => log.warn({ details }, `telemetry: ${message}`),
+    info: ignore,
+    debug: ignore,
+    verbose: ignore,
+  };
+}
