@@ -16,7 +16,7 @@ declare namespace WebAssembly {
     kind: "function" | "table" | "memory" | "global" | "tag";
   }
 
-  type ImportValue = ((...args: never[]) => unknown) | Memory | number | bigint;
+  type ImportValue = ((...args: never[]) => unknown) | Memory | Global | number | bigint;
   type Imports = Record<string, Record<string, ImportValue>>;
 
   class Module {
@@ -38,6 +38,18 @@ declare namespace WebAssembly {
     grow(delta: number): number;
   }
 
+  interface ValueTypes {
+    i32: number;
+    i64: bigint;
+    f32: number;
+    f64: number;
+  }
+
+  class Global<T extends keyof ValueTypes = keyof ValueTypes> {
+    constructor(descriptor: { value: T; mutable?: boolean }, value?: ValueTypes[T]);
+    value: ValueTypes[T];
+  }
+
   /** A trap. */
   class RuntimeError extends Error {}
   class CompileError extends Error {}
@@ -49,5 +61,7 @@ declare namespace WebAssembly {
   }
 
   function compile(bytes: Uint8Array): Promise<Module>;
+  function instantiate(module: Module, imports?: Imports): Promise<Instance>;
+  function instantiate(bytes: Uint8Array, imports?: Imports): Promise<{ module: Module; instance: Instance }>;
   function validate(bytes: Uint8Array): boolean;
 }
