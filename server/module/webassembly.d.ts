@@ -20,6 +20,8 @@ declare namespace WebAssembly {
   type Imports = Record<string, Record<string, ImportValue>>;
 
   class Module {
+    /** Tells a compiled module from any other object. */
+    private readonly compiled: never;
     constructor(bytes: Uint8Array);
     static imports(module: Module): ImportDescriptor[];
     static exports(module: Module): ExportDescriptor[];
@@ -61,7 +63,7 @@ declare namespace WebAssembly {
   }
 
   function compile(bytes: Uint8Array): Promise<Module>;
-  function instantiate(module: Module, imports?: Imports): Promise<Instance>;
   function instantiate(bytes: Uint8Array, imports?: Imports): Promise<{ module: Module; instance: Instance }>;
+  function instantiate(module: Module, imports?: Imports): Promise<Instance>;
   function validate(bytes: Uint8Array): boolean;
 }
