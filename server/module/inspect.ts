@@ -1,0 +1,144 @@
+/**
+ * Looks a module over before V8 sees it. V8 cannot be interrupted while it compiles, and
+ * holds a module to no limits but those it declares: a 21-byte module with a large table
+ * aborts the process. One pass over the sections bounds every count, refuses features whose
+ * objects escape the limits, and lowers the declared maxima of memory and tables.
+ *
+ * Function bodies are not read beyond their locals; V8 validates them.
+ *
+ * @module
+ */
+
+import { leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { applyPatches, growthOf, type Patch, resizeSection } from "./clamp.ts";
+import { ModuleDraft, type ModuleExport, type ModuleImport } from "./draft.ts";
+import { ByteReader } from "./reader.ts";
+import { type Section, sections } from "./sections.ts";
+
+export type { ModuleExport, ModuleImport } from "./draft.ts";
+
+/** A module that keeps the limits. */
+export interface InspectedModule {
+  /** The module for V8, with lowered maxima. The very bytes that were given, where they kept the limits. */
+  readonly clamped: Uint8Array;
+  readonly imports: readonly ModuleImport[];
+  readonly exports: readonly ModuleExport[];
+  /**
+   * How far the code section moved, in bytes; negative when it moved to the front. Subtract it from
+   * the offset in a trap to get the offset in the bytes that were given.
+   */
+  readonly codeSectionShiftBytes: number;
+  /** The memory in pages of 64 KiB, after clamping; both 0 where the module has none. */
+  readonly memory: { readonly initialPages: number; readonly maxPages: number };
+}
+
+const headerBytes = 8;
+const customSectionId = 0;
+
+/**
+ * Inspects a module and clamps it to `limits`.
+ *
+ * @param bytes - the binary; must not change while V8 compiles it
+ * @throws LeatError - `MODULE_NOT_WASM`, `MODULE_MALFORMED`, `MODULE_TOO_LARGE`, `MODULE_LIMIT_EXCEEDED`,
+ * `MODULE_FEATURE_REFUSED`, or `MODULE_IMPORT_FORBIDDEN` for the import of anything but a function
+ */
+export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): InspectedModule {
+  if (bytes.length > limits.maxModuleBytes) {
+    throw leatError("MODULE_TOO_LARGE", {
+      limit: "maxModuleBytes",
+      value: limits.maxModuleBytes,
+      measured: bytes.length,
+    });
+  }
+  checkHeader(bytes);
+  const draft = new ModuleDraft(bytes, limits);
+  const patches = readSections(draft);
+  return {
+    clamped: applyPatches(bytes, patches),
+    imports: draft.imports,
+    exports: draft.exports,
+    // Memory and tables, the only sections that change, stand before the code section.
+    codeSectionShiftBytes: growthOf(patches),
+    memory: draft.memory ?? { initialPages: 0, maxPages: 0 },
+  };
+}
+
+function checkHeader(bytes: Uint8Array): void {
+  const start = Array.from(bytes.subarray(0, headerBytes));
+  const hex = start.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  const problem = headerProblem(start, hex);
+  if (problem !== undefined) throw leatError("MODULE_NOT_WASM", { problem });
+}
+
+function headerProblem(start: readonly number[], hex: string): string | undefined {
+  if (start.length === 0) return "it is empty";
+  if (start[0] === 0x28)
+    return "it looks like WebAssembly text; assemble it first, for instance with wat2wasm";
+  if (!hex.startsWith("00 61 73 6d")) return `it begins with ${hex}, not with 00 61 73 6d`;
+  if (start.length < headerBytes) return `it ends after ${start.length} bytes`;
+  if (hex.endsWith("01 00 00 00")) return undefined;
+  if (hex.endsWith("01 00")) return "it is a component; guest ABI 1 is for core modules";
+  return `its version is ${hex.slice(12)}, not 01 00 00 00`;
+}
+
+/** Reads all sections and returns what to change in them. */
+function readSections(draft: ModuleDraft): Patch[] {
+  const reader = new ByteReader(draft.bytes);
+  reader.skip(headerBytes, "the header");
+  const patches: Patch[] = [];
+  let last: Section | undefined;
+  let customSections = 0;
+  while (reader.remaining > 0) {
+    const start = reader.offset;
+    const id = reader.byte("a section");
+    if (id === customSectionId) {
+      customSections += 1;
+      if (customSections > draft.limits.maxCustomSections) {
+        draft.bound("maxCustomSections", customSections, "custom sections");
+      }
+      skipCustomSection(reader);
+      continue;
+    }
+    const section = sections.get(id);
+    if (section === undefined) throw reader.malformed(`there is no section with the id ${id}`, start);
+    if (last === section) throw reader.malformed(`the ${section.name} section appears twice`, start);
+    if (last !== undefined && section.order < last.order) {
+      throw reader.malformed(`the ${section.name} section follows the ${last.name} section`, start);
+    }
+    last = section;
+    patches.push(...readSection(reader, section, draft));
+  }
+  checkBodies(reader, draft);
+  return patches;
+}
+
+function readSection(reader: ByteReader, section: Section, draft: ModuleDraft): Patch[] {
+  const what = `the ${section.name} section`;
+  const sizeStart = reader.offset;
+  const sizeBytes = reader.u32(`the size of ${what}`);
+  const bodyStart = reader.offset;
+  const outerEnd = reader.enter(sizeBytes, what);
+  draft.patches = [];
+  section.read(reader, draft);
+  reader.leave(outerEnd, what);
+  if (draft.patches.length === 0) return [];
+  return [resizeSection(sizeStart, bodyStart, sizeBytes + growthOf(draft.patches)), ...draft.patches];
+}
+
+function skipCustomSection(reader: ByteReader): void {
+  const outerEnd = reader.enter(reader.u32("the size of a custom section"), "a custom section");
+  reader.skip(reader.u32("the length of a custom section's name"), "a custom section's name");
+  reader.offset = reader.end;
+  reader.leave(outerEnd, "a custom section");
+}
+
+function checkBodies(reader: ByteReader, draft: ModuleDraft): void {
+  if (draft.bodyCount !== draft.definedFunctions) {
+    throw reader.malformed(`${draft.definedFunctions} functions have ${draft.bodyCount} bodies`);
+  }
+  const announced = draft.announcedDataSegments;
+  if (announced !== undefined && announced !== draft.dataSegments) {
+    throw reader.malformed(`${announced} data segments are announced, but there are ${draft.dataSegments}`);
+  }
+}
