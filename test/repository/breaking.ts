@@ -1,7 +1,8 @@
 /**
- * Fails when the protocol breaks its users: compares the `.proto` files with those before their
- * last change, which is the last commit while they are being edited, and the parent of the commit
- * that changed them otherwise. Another commit to compare with can be given as the argument.
+ * Fails when the protocol breaks its users: compares the `.proto` files with those of `origin/main`.
+ * On main itself it compares them with what they were before their last change: with the last
+ * commit while they are being edited, else with the parent of the commit that changed them.
+ * Another commit to compare with can be given as the argument.
  *
  * A break that is meant says so in its commit, on a line of its own: `Breaks-Protocol: why`.
  *
@@ -26,7 +27,10 @@ function git(...args: string[]): string | undefined {
 function findBase(): { commit: string } | { none: string } {
   const asked = process.argv[2];
   if (asked !== undefined) return { commit: asked };
-  if (git("rev-parse", "HEAD") === undefined) return { none: "there is no commit yet" };
+  const head = git("rev-parse", "--verify", "--quiet", "HEAD");
+  if (head === undefined) return { none: "there is no commit yet" };
+  const main = git("rev-parse", "--verify", "--quiet", "origin/main");
+  if (main !== undefined && main !== head) return unlessMeant(main, `${main}..HEAD`);
   if (git("status", "--porcelain", "--", ...sources) !== "") return { commit: "HEAD" };
 
   const changed = git("log", "-1", "--format=%H", "--", ...sources);
@@ -34,9 +38,16 @@ function findBase(): { commit: string } | { none: string } {
   if (git("rev-parse", "--verify", "--quiet", `${changed}^`) === undefined) {
     return { none: "the history begins with the present protocol" };
   }
-  const reason = git("log", "-1", "--format=%(trailers:key=Breaks-Protocol,valueonly)", changed);
-  if (reason) return { none: `${changed.slice(0, 9)} breaks the protocol on purpose: ${reason}` };
-  return { commit: `${changed}^` };
+  return unlessMeant(`${changed}^`, `${changed}^..${changed}`);
+}
+
+/** The commit, unless one of the commits since breaks the protocol on purpose. */
+function unlessMeant(commit: string, since: string): { commit: string } | { none: string } {
+  const trailer = "--format=%(trailers:key=Breaks-Protocol,valueonly,separator=%x20)";
+  const reasons = git("log", trailer, since, "--", ...sources)
+    ?.replaceAll(/\n+/g, " ")
+    .trim();
+  return reasons ? { none: `the protocol is broken on purpose: ${reasons}` } : { commit };
 }
 
 function compareWith(commit: string): number {
