@@ -1,0 +1,121 @@
+/**
+ * Runs that measure a server under load.
+ *
+ * @module
+ */
+
+import { create } from "@bufbuild/protobuf";
+import { type Target, TargetSchema } from "@leat/proto";
+import type { Child } from "../child.ts";
+import type { LoadOrder } from "../load/load.ts";
+import { loadUppercase } from "../modules/uppercase.ts";
+import type { SubjectHandlers } from "../subjects/subject.ts";
+import { type SubjectName, setUpLeat, startSubject } from "./launch.ts";
+import { type Bench, type OpenRun, pause, type Run, type Sample, type Window } from "./run.ts";
+
+/** Batches unanswered at once on a stream. */
+export const streamWindow = 32;
+/** Unary calls open at once. */
+export const unaryCallers = 64;
+
+/** A server that has what the load asks for. */
+export interface ReadyServer {
+  subject: Child<SubjectHandlers>;
+  address: string;
+  target: Target;
+  expect: "echo" | "uppercase";
+}
+
+/** Starts a server; Leat gets a pipeline of so many uppercase stages. */
+export async function readyServer(
+  name: SubjectName,
+  options: { stages?: number; extraFlags?: readonly string[] } = {},
+): Promise<ReadyServer> {
+  const subject = await startSubject(name, { extraFlags: options.extraFlags ?? [] });
+  try {
+    const address = await subject.ask("address");
+    if (name === "leat") {
+      const stages = Array.from({ length: options.stages ?? 1 }, () => ({ module: "uppercase" }));
+      await setUpLeat(address, {
+        modules: { uppercase: await loadUppercase("uppercase") },
+        pipelines: { uppercase: stages },
+      });
+    }
+    const target = create(TargetSchema, { target: { case: "pipeline", value: "uppercase" } });
+    return { subject, address, target, expect: name === "echo" ? "echo" : "uppercase" };
+  } catch (error) {
+    await subject[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Measures a server with one stream whose window is kept full. The unit is a batch. */
+export function streamRun(name: SubjectName, options: { stages?: number } = {}): Run {
+  const suffix = options.stages ? `-${options.stages}` : "";
+  return servedRun(`stream:${name}${suffix}`, "batch", name, options, (server) => ({
+    kind: "stream",
+    address: server.address,
+    target: server.target,
+    window: streamWindow,
+    expect: server.expect,
+  }));
+}
+
+/** Measures a server with many callers of one record each. The unit is a call. */
+export function unaryRun(name: SubjectName): Run {
+  return servedRun(`unary:${name}`, "call", name, {}, (server) => ({
+    kind: "unary",
+    address: server.address,
+    target: server.target,
+    callers: unaryCallers,
+    expect: server.expect,
+  }));
+}
+
+function servedRun(
+  name: string,
+  unit: string,
+  subjectName: SubjectName,
+  options: { stages?: number },
+  order: (server: ReadyServer) => LoadOrder,
+): Run {
+  return {
+    name,
+    unit,
+    async open(bench): Promise<OpenRun> {
+      const server = await readyServer(subjectName, options);
+      return {
+        measure: (window) => measureLoad(bench, server.subject, order(server), window),
+        [Symbol.asyncDispose]: () => server.subject[Symbol.asyncDispose](),
+      };
+    },
+  };
+}
+
+/** Makes load on a server for a while and tells what both sides used. */
+export async function measureLoad(
+  { load }: Bench,
+  subject: Child<SubjectHandlers>,
+  order: LoadOrder,
+  window: Window,
+): Promise<Sample> {
+  const look = () => Promise.all([load.ask("progress"), subject.ask("usage")]);
+  await load.ask("start", order);
+  try {
+    await pause(window.warmupSeconds);
+    const [loadBefore, usageBefore] = await look();
+    await pause(window.seconds);
+    const [loadAfter, usageAfter] = await look();
+    const units = loadAfter.units - loadBefore.units;
+    if (units === 0) throw new Error(`${subject.name} answered nothing in ${window.seconds} s`);
+    return {
+      units,
+      seconds: (loadAfter.atMs - loadBefore.atMs) / 1e3,
+      cpuUs: usageAfter.cpuUs - usageBefore.cpuUs,
+      clientCpuUs: loadAfter.cpuUs - loadBefore.cpuUs,
+      collections: usageAfter.collections - usageBefore.collections,
+    };
+  } finally {
+    await load.ask("stop");
+  }
+}
