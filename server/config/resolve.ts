@@ -1,0 +1,262 @@
+/**
+ * The server's configuration from all its sources: defaults, then `leat.yaml`, then `LEAT_*`
+ * variables, then flags.
+ *
+ * @module
+ */
+
+import { AssertionError } from "node:assert";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { type Limits, resolveLimits } from "../limits.ts";
+import type { LogLevel } from "../telemetry/logger.ts";
+import { ConfigError, type ConfigProblem, nearest, unknownName } from "./config-error.ts";
+import { type Address, formatAddress } from "./kinds.ts";
+import {
+  type ConfigInput,
+  type ConfigKey,
+  configKeys,
+  configSchema,
+  defaultGrpcAddress,
+  defaultHttpAddress,
+  defaultLogLevel,
+  limitsElsewhere,
+} from "./schema.ts";
+import { check, formatPath, type Path } from "./validate.ts";
+import { readYaml } from "./yaml-text.ts";
+
+/** Where a configuration comes from. */
+export interface ConfigSources {
+  /** The path of `leat.yaml`. Default: `LEAT_CONFIG`, else `leat.yaml` in the current folder if there is one. */
+  file?: string | undefined;
+  /** The environment. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Flags by key, as `{ "grpc.address": "0.0.0.0:7070" }`; those that are undefined were not given. */
+  flags: Readonly<Record<string, unknown>>;
+  /** The current folder. Default: the process's. */
+  folder?: string;
+}
+
+/** A configuration that is complete and fits together. */
+export interface ResolvedConfig {
+  /** Where gRPC listens. */
+  readonly grpc: Address;
+  /** Where HTTP listens; undefined where it does not. */
+  readonly http: Address | undefined;
+  /** The folder of modules to load at start, absolute. */
+  readonly modulesFolder: string | undefined;
+  /** The file of pipelines to store at start, absolute. */
+  readonly pipelinesFile: string | undefined;
+  /** What is logged. */
+  readonly logLevel: LogLevel;
+  /** The bounds under which the server runs. */
+  readonly limits: Readonly<Limits>;
+  /** The environment for telemetry: `OTEL_*` as set, else as the configuration says. */
+  readonly telemetryEnv: Readonly<Record<string, string | undefined>>;
+  /** The `leat.yaml` that was read, absolute; undefined where there was none. */
+  readonly file: string | undefined;
+  /** What may be a mistake, for the log: `LEAT_*` variables that look mistyped. */
+  readonly warnings: readonly string[];
+}
+
+interface Layer {
+  readonly input: ConfigInput;
+  /** Paths in this layer are relative to it. */
+  readonly folder: string;
+}
+
+/**
+ * Resolves the configuration.
+ *
+ * @throws ConfigError with all mistakes of all sources
+ */
+export function resolveConfig(sources: ConfigSources): ResolvedConfig {
+  const { env, flags, folder = process.cwd() } = sources;
+  const file = findFile(sources.file || env["LEAT_CONFIG"], folder);
+  const problems: ConfigProblem[] = [];
+  const layers = [
+    file === undefined ? undefined : readFileLayer(file, relative(folder, file), problems),
+    readFlatLayer(variablesByKey(env), ({ env: name }) => name, problems),
+    readFlatLayer(new Map(Object.entries(flags)), ({ flag }) => flag, problems),
+  ].map((input, index): Layer => {
+    const isFile = index === 0 && file !== undefined;
+    return { input: input ?? {}, folder: isFile ? dirname(file) : folder };
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  const resolved = combine(layers, env, file);
+  if (resolved.http?.port && formatAddress(resolved.http) === formatAddress(resolved.grpc)) {
+    const problem = `${formatAddress(resolved.http)} is the address of grpc.address, too; give each its own`;
+    throw new ConfigError([{ where: "", key: "http.address", problem }]);
+  }
+  return resolved;
+}
+
+function findFile(given: string | undefined, folder: string): string | undefined {
+  if (given) return resolve(folder, given);
+  const usual = resolve(folder, "leat.yaml");
+  return existsSync(usual) ? usual : undefined;
+}
+
+function readFileLayer(file: string, name: string, problems: ConfigProblem[]): ConfigInput | undefined {
+  try {
+    const [document, ...more] = readYaml(readFileSync(file, "utf8"), name);
+    if (more.length > 0) {
+      problems.push({ where: name, key: "", problem: `has ${more.length + 1} documents; give one` });
+    }
+    if (document === undefined || document.value === null) return undefined;
+    const checked = check(configSchema, document.value, document.where);
+    if (checked.ok) return checked.value;
+    problems.push(...checked.problems.map(pointElsewhere));
+  } catch (error) {
+    if (error instanceof ConfigError) problems.push(...error.problems);
+    else problems.push({ where: name, key: "", problem: `cannot be read: ${messageOf(error)}` });
+  }
+  return undefined;
+}
+
+const keysByName = new Map(configKeys.map((entry) => [entry.key, entry]));
+const keysByVariable = new Map(configKeys.map((entry) => [entry.env, entry]));
+
+/** The variables that set a key. An empty one counts as not set, as is usual in container files. */
+function variablesByKey(env: ConfigSources["env"]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, { key }] of keysByVariable) {
+    const value = env[name];
+    if (value !== undefined && value !== "") found.set(key, value);
+  }
+  return found;
+}
+
+/** Checks values by key, as variables and flags give them. */
+function readFlatLayer(
+  values: ReadonlyMap<string, unknown>,
+  where: (key: ConfigKey) => string,
+  problems: ConfigProblem[],
+): ConfigInput {
+  const nested: Record<string, unknown> = {};
+  for (const [name, value] of values) {
+    if (value === undefined) continue;
+    if (keysByName.has(name)) setAt(nested, name.split("."), value);
+    else problems.push({ where: "flag", key: name, problem: unknownName(name, [...keysByName.keys()]) });
+  }
+  const nameOf = (path: Path) => {
+    const entry = keysByName.get(formatPath(path));
+    return entry === undefined ? "" : where(entry);
+  };
+  const checked = check(configSchema, nested, nameOf);
+  if (checked.ok) return checked.value;
+  problems.push(...checked.problems);
+  return {};
+}
+
+/** Tells where to set a limit that is not under `limits`. */
+function pointElsewhere(problem: ConfigProblem): ConfigProblem {
+  const elsewhere = new Map(Object.entries(limitsElsewhere)).get(problem.key.replace(/^limits\./, ""));
+  return elsewhere === undefined ? problem : { ...problem, problem: `unknown key; set ${elsewhere} instead` };
+}
+
+function setAt(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [first = "", ...rest] = path;
+  if (rest.length === 0) {
+    target[first] = value;
+    return;
+  }
+  const inner = (target[first] ?? {}) as Record<string, unknown>;
+  target[first] = inner;
+  setAt(inner, rest, value);
+}
+
+function combine(
+  layers: readonly Layer[],
+  env: ConfigSources["env"],
+  file: string | undefined,
+): ResolvedConfig {
+  /** The last layer that sets something decides. */
+  function last<T>(read: (input: ConfigInput, folder: string) => T | undefined): T | undefined {
+    return layers.reduce<T | undefined>(
+      (found, { input, folder }) => read(input, folder) ?? found,
+      undefined,
+    );
+  }
+  const absolute = (key: "modules" | "pipelines") =>
+    last((input, folder) => (input[key] === undefined ? undefined : resolve(folder, input[key])));
+  const http = last(({ http }) => http?.address) ?? defaultHttpAddress;
+  return {
+    grpc: last(({ grpc }) => grpc?.address) ?? defaultGrpcAddress,
+    http: http === false ? undefined : http,
+    modulesFolder: absolute("modules"),
+    pipelinesFile: absolute("pipelines"),
+    logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
+    limits: combineLimits(
+      Object.assign({}, ...layers.map(({ input }) => input.limits)) as Partial<Limits>,
+      last(({ workers }) => workers),
+      last(({ drain }) => drain),
+    ),
+    telemetryEnv: telemetryEnvironment(env, {
+      serviceName: last(({ telemetry }) => telemetry?.serviceName),
+      otlpEndpoint: last(({ telemetry }) => telemetry?.otlpEndpoint),
+      sampleRatio: last(({ telemetry }) => telemetry?.sampleRatio),
+    }),
+    file,
+    warnings: mistypedVariables(env),
+  };
+}
+
+function combineLimits(
+  overrides: Partial<Limits>,
+  maxWorkers: number | undefined,
+  maxDrainMs: number | undefined,
+): Readonly<Limits> {
+  const all = {
+    ...overrides,
+    ...(maxWorkers === undefined ? {} : { maxWorkers }),
+    ...(maxDrainMs === undefined ? {} : { maxDrainMs }),
+  };
+  try {
+    return resolveLimits(all);
+  } catch (error) {
+    if (!(error instanceof AssertionError)) throw error;
+    const complete: Readonly<Record<string, number>> = { ...resolveLimits(), ...all };
+    const named = [...new Set(error.message.match(/\b[a-z]+[A-Z]\w*/g))].filter((name) => name in complete);
+    const values = named.map((name) => `${name} is ${complete[name]}`).join(", ");
+    throw new ConfigError([{ where: "", key: "limits", problem: `${error.message} (${values})` }]);
+  }
+}
+
+/** What the configuration says, as the variables that OpenTelemetry reads; those that are set go before it. */
+function telemetryEnvironment(
+  env: ConfigSources["env"],
+  telemetry: NonNullable<ConfigInput["telemetry"]>,
+): Record<string, string | undefined> {
+  const { serviceName, otlpEndpoint, sampleRatio } = telemetry;
+  const said: Record<string, string> = {};
+  if (serviceName !== undefined) said["OTEL_SERVICE_NAME"] = serviceName;
+  if (otlpEndpoint !== undefined) said["OTEL_EXPORTER_OTLP_ENDPOINT"] = otlpEndpoint;
+  if (sampleRatio !== undefined && !env["OTEL_TRACES_SAMPLER"]) {
+    said["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio";
+    said["OTEL_TRACES_SAMPLER_ARG"] = String(sampleRatio);
+  }
+  const set = Object.entries(env).filter(([name, value]) => name.startsWith("OTEL_") && value);
+  return { ...said, ...Object.fromEntries(set) };
+}
+
+/**
+ * Variables that look like mistyped ones of ours. Not a mistake: other programs name variables
+ * `LEAT_…`, too, such as Kubernetes for a service that is called leat.
+ */
+function mistypedVariables(env: ConfigSources["env"]): string[] {
+  const known = [...keysByVariable.keys(), "LEAT_CONFIG"];
+  return Object.keys(env)
+    .filter((name) => name.startsWith("LEAT_") && !known.includes(name))
+    .flatMap((name) => {
+      const meant = nearest(
+        name.slice(5),
+        known.map((other) => other.slice(5)),
+      );
+      return meant === undefined ? [] : [`${name} sets nothing; did you mean LEAT_${meant}?`];
+    });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { defaultLimits } from "../limits.ts";
+import { readLimitDescriptions } from "./limit-descriptions.ts";
+import { configKeys, limitsElsewhere } from "./schema.ts";
+
+describe("the table of keys", () => {
+  test("has every limit once, here or under its own key", () => {
+    const names = new Set(configKeys.map(({ key }) => key));
+    for (const name of Object.keys(defaultLimits)) {
+      const elsewhere = new Map<string, string>(Object.entries(limitsElsewhere)).get(name);
+      expect(names.has(elsewhere ?? `limits.${name}`), name).toBe(true);
+      expect(names.has(`limits.${name}`), name).toBe(elsewhere === undefined);
+    }
+  });
+
+  test("gives each key a variable and a flag of its own", () => {
+    expect(new Set(configKeys.map(({ env }) => env)).size).toBe(configKeys.length);
+    expect(new Set(configKeys.map(({ flag }) => flag)).size).toBe(configKeys.length);
+    expect(configKeys.find(({ key }) => key === "telemetry.otlpEndpoint")).toMatchObject({
+      env: "LEAT_TELEMETRY_OTLP_ENDPOINT",
+      flag: "--telemetry-otlp-endpoint",
+    });
+    expect(configKeys.find(({ key }) => key === "limits.maxBatchBytes")).toMatchObject({
+      env: "LEAT_LIMITS_MAX_BATCH_BYTES",
+      flag: "--limit maxBatchBytes",
+      defaultText: "4MiB",
+    });
+  });
+
+  test("shows defaults of limits that its own kinds take and that are the defaults", () => {
+    for (const { key, kind, defaultText } of configKeys) {
+      const [section, name = ""] = key.split(".");
+      if (section !== "limits") continue;
+      expect(kind.parse(defaultText), key).toBe(new Map(Object.entries(defaultLimits)).get(name));
+    }
+  });
+
+  test("describes every key", () => {
+    const source = readFileSync(new URL("../limits.ts", import.meta.url), "utf8");
+    const limits = readLimitDescriptions(source);
+    for (const { key, description } of configKeys) {
+      expect(description ?? limits.get(key.replace("limits.", "")), key).toMatch(/^[A-Z].*\.$/);
+    }
+  });
+});

@@ -1,0 +1,209 @@
+/**
+ * `leat.yaml` as users write it: every key, the values it takes, its default and what it is for.
+ * The same keys are set by environment variables and flags; {@link configKeys} lists them all.
+ *
+ * @module
+ */
+
+import type { z } from "zod";
+import { defaultLimits, type Limits } from "../limits.ts";
+import { type LogLevel, logLevels } from "../telemetry/logger.ts";
+import {
+  type Address,
+  address,
+  addressOrFalse,
+  count,
+  formatAddress,
+  type Kind,
+  oneOf,
+  ratio,
+  size,
+  text,
+  time,
+  url,
+} from "./kinds.ts";
+import { mapping, value } from "./validate.ts";
+
+/** Where gRPC listens unless told otherwise: on this machine only. */
+export const defaultGrpcAddress: Address = { host: "127.0.0.1", port: 7070 };
+/** Where HTTP listens unless told otherwise: on this machine only. */
+export const defaultHttpAddress: Address = { host: "127.0.0.1", port: 7071 };
+/** What is logged unless told otherwise. */
+export const defaultLogLevel: LogLevel = "info";
+
+/** One key of the configuration. */
+export interface ConfigKey<T = unknown> {
+  /** The key, as `grpc.address`. */
+  readonly key: string;
+  /** The kind of its values. */
+  readonly kind: Kind<T>;
+  /** The default, as documentation shows it. */
+  readonly defaultText: string;
+  /** What it is for; undefined for a limit, which `server/limits.ts` describes. */
+  readonly description: string | undefined;
+  /** The environment variable that sets it: `LEAT_GRPC_ADDRESS`. */
+  readonly env: string;
+  /** The flag of `leat serve` that sets it: `--grpc-address`. */
+  readonly flag: string;
+}
+
+/** Limits that have a key of their own at the top, so that each can be set in one place only. */
+export const limitsElsewhere = { maxWorkers: "workers", maxDrainMs: "drain" } as const;
+
+/** A limit that is set under `limits`. */
+export type LimitKey = Exclude<keyof Limits, keyof typeof limitsElsewhere>;
+
+/** The limits under which nothing of their kind may be had at all: 0 makes sense there. */
+const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
+  "maxInlinePipelines",
+  "maxCancelGraceMs",
+  "maxSpareWorkers",
+  "maxCoalescedCalls",
+  "maxCoalescedBytes",
+  "maxFailureMessages",
+  "maxFailureEventsPerTrace",
+  "maxLogLinesPerSecond",
+  "maxFormerStages",
+  "maxCountersPerStage",
+]);
+
+/** The limits that `leat.yaml` has under `limits`. */
+export const limitKeys: readonly LimitKey[] = (Object.keys(defaultLimits) as (keyof Limits)[]).filter(
+  (name): name is LimitKey => !Object.hasOwn(limitsElsewhere, name),
+);
+
+function limitKind(name: LimitKey): Kind<number> {
+  const min = limitsFrom0.has(name) ? 0 : 1;
+  if (name.endsWith("Bytes")) return size(min);
+  return name.endsWith("Ms") ? time(min) : count(min);
+}
+
+/** A path that must be there for its key to mean anything. */
+const path = text("the path of a file or folder");
+
+const keys = {
+  grpcAddress: key("grpc.address", address, formatAddress(defaultGrpcAddress), "Where gRPC clients connect."),
+  httpAddress: key(
+    "http.address",
+    addressOrFalse,
+    formatAddress(defaultHttpAddress),
+    "Where Connect, gRPC-Web and curl connect, and where `/metrics`, `/healthz` and `/readyz` are; `false` closes this door.",
+  ),
+  modules: key(
+    "modules",
+    path,
+    "none",
+    "A folder of modules to load at start. Taken from the folder of `leat.yaml` where it is set there.",
+  ),
+  pipelines: key(
+    "pipelines",
+    path,
+    "none",
+    "A file of pipelines to store at start. Taken from the folder of `leat.yaml` where it is set there.",
+  ),
+  workers: key(
+    "workers",
+    count(1),
+    "cores - 1, at least 1",
+    "Worker threads that run batches (the limit `maxWorkers`).",
+  ),
+  drain: key(
+    "drain",
+    time(0),
+    shortTime(defaultLimits.maxDrainMs),
+    "How long a server that was told to end waits for work in flight (the limit `maxDrainMs`).",
+  ),
+  logLevel: key(
+    "log.level",
+    oneOf(logLevels),
+    defaultLogLevel,
+    "What is less important than this is not logged.",
+  ),
+  serviceName: key(
+    "telemetry.serviceName",
+    text("a name"),
+    "leat",
+    "The name under which traces and metrics are exported. `OTEL_SERVICE_NAME` goes before it.",
+  ),
+  otlpEndpoint: key(
+    "telemetry.otlpEndpoint",
+    url,
+    "none: nothing is exported",
+    "The OTLP collector that traces and metrics are exported to. `OTEL_EXPORTER_OTLP_ENDPOINT` goes before it.",
+  ),
+  sampleRatio: key(
+    "telemetry.sampleRatio",
+    ratio,
+    "1",
+    "The share of traces that begin here and are recorded; others follow their caller. `OTEL_TRACES_SAMPLER` goes before it.",
+  ),
+} as const;
+
+function key<T>(name: string, kind: Kind<T>, defaultText: string, description?: string): ConfigKey<T> {
+  const words = name.replace(/([a-z0-9])([A-Z])/g, "$1.$2").split(".");
+  return {
+    key: name,
+    kind,
+    defaultText,
+    description,
+    env: `LEAT_${words.join("_").toUpperCase()}`,
+    flag: name.startsWith("limits.") ? `--limit ${name.slice(7)}` : `--${words.join("-").toLowerCase()}`,
+  };
+}
+
+/** Every key, in the order in which documentation shows them: the source of docs, variables and flags. */
+export const configKeys: readonly ConfigKey[] = [
+  ...Object.values(keys),
+  ...limitKeys.map((name) => key(`limits.${name}`, limitKind(name), limitDefault(name))),
+];
+
+function limitDefault(name: LimitKey): string {
+  const limit = defaultLimits[name];
+  if (name.endsWith("Ms")) return shortTime(limit);
+  if (!name.endsWith("Bytes") || limit % 1024 !== 0) return String(limit);
+  return limit % 1024 ** 2 === 0 ? `${limit / 1024 ** 2}MiB` : `${limit / 1024}KiB`;
+}
+
+function shortTime(ms: number): string {
+  return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
+}
+
+/** The configuration as one source sets it: what is not set is not there. */
+export interface ConfigInput {
+  grpc?: { address?: Address | undefined } | undefined;
+  http?: { address?: Address | false | undefined } | undefined;
+  modules?: string | undefined;
+  pipelines?: string | undefined;
+  workers?: number | undefined;
+  drain?: number | undefined;
+  log?: { level?: LogLevel | undefined } | undefined;
+  telemetry?:
+    | {
+        serviceName?: string | undefined;
+        otlpEndpoint?: string | undefined;
+        sampleRatio?: number | undefined;
+      }
+    | undefined;
+  limits?: Partial<Record<LimitKey, number | undefined>> | undefined;
+}
+
+const limitShape = Object.fromEntries(
+  limitKeys.map((name) => [name, value(limitKind(name)).optional()] as const),
+);
+
+/** Checks what one source sets. */
+export const configSchema: z.ZodType<ConfigInput> = mapping({
+  grpc: mapping({ address: value(keys.grpcAddress.kind).optional() }).optional(),
+  http: mapping({ address: value(keys.httpAddress.kind).optional() }).optional(),
+  modules: value(keys.modules.kind).optional(),
+  pipelines: value(keys.pipelines.kind).optional(),
+  workers: value(keys.workers.kind).optional(),
+  drain: value(keys.drain.kind).optional(),
+  log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),
+  telemetry: mapping({
+    serviceName: value(keys.serviceName.kind).optional(),
+    otlpEndpoint: value(keys.otlpEndpoint.kind).optional(),
+    sampleRatio: value(keys.sampleRatio.kind).optional(),
+  }).optional(),
+  limits: mapping(limitShape).optional(),
+});
