@@ -131,6 +131,8 @@ export interface Limits {
   maxCountersPerStage: number;
   /** The name of a custom counter. Default 64 bytes. */
   maxCounterNameBytes: number;
+  /** How long the end of the server waits for a collector to take the last spans and metrics. Default 5,000 ms. */
+  maxTelemetryFlushMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
   maxDrainMs: number;
 }
@@ -192,6 +194,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFailureCodesPerStage: 64,
   maxCountersPerStage: 64,
   maxCounterNameBytes: 64,
+  maxTelemetryFlushMs: 5_000,
   maxDrainMs: 30_000,
 });
 

@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { startOtlpReceiver } from "../../test/kit/otlp-receiver.ts";
@@ -150,6 +152,29 @@ describe("export as the OTEL_* variables say", () => {
     traceOneBatch(new BatchTracer(telemetry.tracer));
     await telemetry.shutdown();
     expect(lines.length).toBeGreaterThan(0);
+  });
+});
+
+describe("a collector that takes and never answers", () => {
+  test("does not hold up the end", async () => {
+    // The connection is accepted and nothing is ever said on it.
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => sockets.add(socket.on("error", () => {}))).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    const lines: string[] = [];
+    const note = (_fields: object, message: string) => lines.push(message);
+    const telemetry = await startTelemetry({
+      serviceVersion: "1.2.3",
+      env: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `http://127.0.0.1:${port}` },
+      log: { warn: note, error: note },
+      maxFlushMs: 50,
+    });
+    traceOneBatch(new BatchTracer(telemetry.tracer));
+    await telemetry.shutdown();
+    expect(lines).toContain("the last telemetry was not exported");
+    for (const socket of sockets) socket.destroy();
+    silent.close();
   });
 });
 

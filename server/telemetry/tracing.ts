@@ -15,6 +15,7 @@
  */
 
 import type { DiagLogger, Meter, Tracer, TracerProvider } from "@opentelemetry/api";
+import { defaultLimits } from "../limits.ts";
 
 /** Takes what the exporters complain about. A pino logger fits. */
 export interface ProblemLog {
@@ -32,6 +33,8 @@ export interface TelemetryOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Takes problems with exporting, such as a collector that cannot be reached. Default: they are dropped. */
   log?: ProblemLog;
+  /** How long the end waits for a collector, in milliseconds. Default `maxTelemetryFlushMs`. */
+  maxFlushMs?: number;
 }
 
 /** Telemetry that runs, or does not. */
@@ -42,7 +45,7 @@ export interface Telemetry {
   readonly meter: Meter | undefined;
   /** Exports the spans that wait. Rejects when that fails. */
   forceFlush(): Promise<void>;
-  /** Exports what waits and ends telemetry. Never rejects: a lost collector must not hold up a drain. */
+  /** Exports what waits and ends telemetry. Never rejects, and waits `maxFlushMs` at most: a lost collector must not hold up a drain. */
   shutdown(): Promise<void>;
 }
 
@@ -63,7 +66,7 @@ const scopeName = "leat";
  * registry of providers is global.
  */
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
-  const { serviceVersion, env = process.env, log } = options;
+  const { serviceVersion, env = process.env, log, maxFlushMs = defaultLimits.maxTelemetryFlushMs } = options;
   const traces = isExported(env, "TRACES");
   const metrics = isExported(env, "METRICS");
   if (env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" || !(traces || metrics)) return off;
@@ -103,7 +106,9 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     meter: metrics ? api.metrics.getMeterProvider().getMeter(scopeName, serviceVersion) : undefined,
     forceFlush: () => flush(provider),
     shutdown: async () => {
-      await sdk.shutdown().catch((error: unknown) => log?.warn({ err: error }, "telemetry was not exported"));
+      await within(maxFlushMs, sdk.shutdown()).catch((error: unknown) =>
+        log?.warn({ err: error }, "the last telemetry was not exported"),
+      );
       for (const registry of [api.trace, api.metrics, api.propagation, api.context, api.logs, api.diag]) {
         registry.disable();
       }
@@ -139,6 +144,17 @@ type Variables = readonly (readonly [name: string, value: string | undefined])[]
 function replaceVariables(old: Variables, next: Variables): void {
   for (const [name] of old) delete process.env[name];
   for (const [name, value] of next) if (value !== undefined) process.env[name] = value;
+}
+
+/** Rejects when something takes longer than it may. */
+async function within(maxMs: number, work: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`the collector took longer than ${maxMs} ms`)), maxMs);
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Flushes the provider behind the global one, where it can be flushed. */
