@@ -146,7 +146,11 @@ export type Reason = keyof typeof catalogue;
 
 /** What a reason's message is made from. */
 export type DetailsOf<R extends Reason> =
-  Parameters<(typeof catalogue)[R]["message"]> extends [infer D] ? D : undefined;
+  Parameters<(typeof catalogue)[R]["message"]> extends [infer D]
+    ? unknown extends D
+      ? undefined
+      : D
+    : undefined;
 
 /** An error from the catalogue: the only kind that crosses a boundary of the server. */
 export class LeatError extends Error {
