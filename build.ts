@@ -107,7 +107,7 @@ async function copyResources(source: string, folder: string): Promise<void> {
 
 function isResource(path: string): boolean {
   const folders = dirname(path).split("/");
-  if (folders.includes("node_modules") || folders.includes("dist")) return false;
+  if (["node_modules", "dist", "test-kit"].some((excluded) => folders.includes(excluded))) return false;
   if (basename(path).startsWith(".") || path === "package.json" || path.endsWith(".tgz")) return false;
   if (folders.includes("assembly")) return !folders.includes("test");
   if (basename(path).startsWith("tsconfig")) return false;

@@ -30,9 +30,9 @@ export function isAssemblyScript(path: string): boolean {
   );
 }
 
-/** Whether a file is a test or belongs to the tests. */
+/** Whether a file is a test or belongs to the tests, as the `test-kit` folder of a package does. */
 export function isTest(path: string): boolean {
-  return path.endsWith(".test.ts") || path.startsWith("test/");
+  return path.endsWith(".test.ts") || path.startsWith("test/") || path.includes("/test-kit/");
 }
 
 /** The text of a file, given its path from the top. */
