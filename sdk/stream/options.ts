@@ -1,0 +1,111 @@
+/** How a stream gets its connection back. */
+export interface ReconnectOptions {
+  /** New tries in a row without any batch answered in between. Default 10; 0 gives up at once. */
+  maxAttempts?: number;
+  /** The first wait; each further one in a row is twice as long. A connection that was good is tried again at once. Default 100 ms. */
+  initialMs?: number;
+  /** The longest wait. Default 5,000 ms. */
+  maxMs?: number;
+}
+
+/** What any stream may be told. */
+export interface StreamOptions {
+  /** Ends the stream. */
+  signal?: AbortSignal;
+  /** Ends the stream after so many milliseconds. Default: none. */
+  timeoutMs?: number;
+  /** gRPC metadata for the call that carries the stream. */
+  headers?: Record<string, string>;
+  /** How many batches may be under way at once: sent, or answered and not yet taken. Default and bound: the server's. */
+  window?: number;
+  /** Take results as they are ready instead of in order. Default false. */
+  unordered?: boolean;
+  /** How to reconnect. */
+  reconnect?: ReconnectOptions;
+  /** How often to send one batch that the server answered with an error and a time to wait. Default 8. */
+  maxBatchAttempts?: number;
+  /** Names the stream across reconnects. Default: a random name. At most 128 bytes. */
+  streamId?: string;
+}
+
+/** How single records are gathered into batches. */
+export interface BatchingOptions {
+  /** Send a batch when it has so many records. Default 1,000, and at most what the server takes. */
+  batchRecords?: number;
+  /** Send a batch when it has so many bytes. Default 96 KiB, which the server moves fastest. */
+  batchBytes?: number;
+  /** Send a batch that is not full when its source has been quiet for so long. Default 5 ms. */
+  lingerMs?: number;
+}
+
+/** {@link StreamOptions}, complete. */
+export interface ResolvedStreamOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly deadlineMs: number | undefined;
+  readonly headers: Record<string, string> | undefined;
+  readonly window: number;
+  readonly unordered: boolean;
+  readonly reconnect: Readonly<Required<ReconnectOptions>>;
+  readonly maxBatchAttempts: number;
+  readonly streamId: string;
+}
+
+/** {@link BatchingOptions}, complete. */
+export interface ResolvedBatchingOptions {
+  readonly batchRecords: number;
+  readonly batchBytes: number;
+  readonly lingerMs: number;
+}
+
+function atLeast(name: string, value: number, minimum: number): number {
+  if (value >= minimum) return value;
+  throw new RangeError(`${name} is ${value}; it must be at least ${minimum}`);
+}
+
+/**
+ * Completes the options.
+ *
+ * @throws RangeError for a number out of range
+ */
+export function resolveStreamOptions(options: StreamOptions): ResolvedStreamOptions {
+  const { reconnect = {}, timeoutMs } = options;
+  return {
+    signal: options.signal,
+    deadlineMs: timeoutMs === undefined ? undefined : Date.now() + timeoutMs,
+    headers: options.headers,
+    window: atLeast("window", options.window ?? Number.POSITIVE_INFINITY, 1),
+    unordered: options.unordered ?? false,
+    reconnect: {
+      maxAttempts: atLeast("reconnect.maxAttempts", reconnect.maxAttempts ?? 10, 0),
+      initialMs: atLeast("reconnect.initialMs", reconnect.initialMs ?? 100, 0),
+      maxMs: atLeast("reconnect.maxMs", reconnect.maxMs ?? 5_000, 0),
+    },
+    maxBatchAttempts: atLeast("maxBatchAttempts", options.maxBatchAttempts ?? 8, 1),
+    streamId: options.streamId ?? crypto.randomUUID(),
+  };
+}
+
+/**
+ * Completes the options.
+ *
+ * @throws RangeError for a number out of range
+ */
+export function resolveBatchingOptions(options: BatchingOptions): ResolvedBatchingOptions {
+  return {
+    batchRecords: atLeast("batchRecords", options.batchRecords ?? 1_000, 1),
+    batchBytes: atLeast("batchBytes", options.batchBytes ?? 96 * 1024, 1),
+    lingerMs: atLeast("lingerMs", options.lingerMs ?? 5, 0),
+  };
+}
+
+/**
+ * The wait before a try, between half of the exponential back-off and all of it, so that clients that
+ * lost the same server do not come back at the same moment.
+ *
+ * @param step - 0 for a try that need not wait, 1 for the shortest wait, and so on
+ */
+export function backoffMs(options: Readonly<Required<ReconnectOptions>>, step: number): number {
+  if (step === 0) return 0;
+  const full = Math.min(options.maxMs, options.initialMs * 2 ** (step - 1));
+  return full * (0.5 + Math.random() / 2);
+}

@@ -1,0 +1,165 @@
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
+import { createContextValues } from "@connectrpc/connect";
+import { runStreamingCall, runUnaryCall } from "@connectrpc/connect/protocol";
+import { resolveAddresses } from "./address.ts";
+import type { CallRequest, CallSettings } from "./call.ts";
+import { methodPath } from "./call.ts";
+import { ChannelSet } from "./channel-set.ts";
+import type { HeadersInput } from "./headers.ts";
+import { toMetadata } from "./headers.ts";
+import type { GrpcTransportOptions } from "./options.ts";
+import { channelCredentials, channelOptions } from "./options.ts";
+import { callStreaming } from "./streaming.ts";
+import { callUnary } from "./unary.ts";
+
+/** Where a transport connects to when nothing else is said: the server's own default. */
+export const defaultAddress = "127.0.0.1:7070";
+
+/**
+ * A Connect transport over grpc-js, with the connections that it holds.
+ *
+ * @example
+ * import { createGrpcTransport } from "@leat/sdk";
+ *
+ * using transport = createGrpcTransport({ address: process.env.LEAT_ADDRESS ?? "127.0.0.1:7070" });
+ * await transport.ready(5_000);
+ */
+export interface GrpcTransport extends Transport {
+  /** The channel targets, as grpc-js names them, joined by spaces. */
+  readonly target: string;
+  /**
+   * Connects ahead of the first call.
+   *
+   * @param timeoutMs - how long to try
+   * @throws Error when no server could be reached in that time
+   */
+  ready(timeoutMs: number): Promise<void>;
+  /** Closes the connections once the calls in flight have ended. New calls fail. */
+  close(): void;
+  /** As {@link close}. */
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Makes a Connect transport that speaks gRPC through a grpc-js channel: its connections, keepalive,
+ * load balancing, retries, compression and deadlines, under Connect's typed clients and interceptors.
+ *
+ * @param options - where to connect to, and how; nothing connects before the first call
+ * @throws TypeError for an address that cannot be understood
+ *
+ * @example
+ * import { createClient } from "@connectrpc/connect";
+ * import { createGrpcTransport, MetricsService } from "@leat/sdk";
+ *
+ * using transport = createGrpcTransport({ address: process.env.LEAT_ADDRESS ?? "127.0.0.1:7070" });
+ * const metrics = createClient(MetricsService, transport);
+ * const { snapshot } = await metrics.metrics({}, { timeoutMs: 1_000 });
+ * console.log(snapshot?.pool?.workers);
+ */
+export function createGrpcTransport(options: GrpcTransportOptions = {}): GrpcTransport {
+  const addresses = options.addresses ?? [options.address ?? defaultAddress];
+  const { targets, secure } = resolveAddresses(addresses);
+  const channels = new ChannelSet(
+    targets,
+    channelCredentials(options, secure),
+    channelOptions(options),
+    options.loadBalancing ?? "round_robin",
+  );
+  const settings: CallSettings = {
+    pickChannel: () => channels.pick(),
+    compressMinBytes: options.compression === "gzip" ? (options.compressMinBytes ?? 1_024) : 0,
+  };
+  return {
+    target: targets.join(" "),
+    ready: (timeoutMs) => channels.ready(new Date(Date.now() + timeoutMs)),
+    close: () => channels.close(),
+    [Symbol.dispose]: () => channels.close(),
+    unary: unaryOf(settings, options),
+    stream: streamOf(settings, options),
+  };
+}
+
+/** Connect's convention: no timeout takes the default, zero or less means none. */
+function effectiveTimeoutMs(
+  timeoutMs: number | undefined,
+  defaultMs: number | undefined,
+): number | undefined {
+  const effective = timeoutMs ?? defaultMs;
+  return effective !== undefined && effective > 0 ? effective : undefined;
+}
+
+function callRequest(
+  header: HeadersInput,
+  timeoutMs: number | undefined,
+  signal: AbortSignal | undefined,
+): CallRequest {
+  return {
+    metadata: toMetadata(header),
+    deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
+    signal,
+  };
+}
+
+function unaryOf(settings: CallSettings, options: GrpcTransportOptions): Transport["unary"] {
+  const { interceptors } = options;
+  return async (method, signal, timeout, header, input, contextValues) => {
+    const timeoutMs = effectiveTimeoutMs(timeout, options.defaultTimeoutMs);
+    if (!interceptors?.length) {
+      return callUnary(settings, method, create(method.input, input), callRequest(header, timeoutMs, signal));
+    }
+    return runUnaryCall({
+      interceptors,
+      ...(signal && { signal }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      req: { ...commonRequest(method, header, contextValues), stream: false, method, message: input },
+      next: (request) =>
+        callUnary(
+          settings,
+          method,
+          request.message as MessageShape<typeof method.input>,
+          callRequest(request.header, timeoutMs, request.signal),
+        ),
+    });
+  };
+}
+
+function streamOf(settings: CallSettings, options: GrpcTransportOptions): Transport["stream"] {
+  const { interceptors } = options;
+  return async (method, signal, timeout, header, input, contextValues) => {
+    // The default timeout is for unary calls: a stream lives as long as its producer.
+    const timeoutMs = effectiveTimeoutMs(timeout, undefined);
+    if (!interceptors?.length) {
+      return callStreaming(settings, method, input, callRequest(header, timeoutMs, signal));
+    }
+    return runStreamingCall({
+      interceptors,
+      ...(signal && { signal }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      req: { ...commonRequest(method, header, contextValues), stream: true, method, message: input },
+      next: (request) =>
+        callStreaming(
+          settings,
+          method,
+          request.message as AsyncIterable<MessageShape<typeof method.input>>,
+          callRequest(request.header, timeoutMs, request.signal),
+        ),
+    });
+  };
+}
+
+/** What interceptors see of any call. */
+function commonRequest<Method extends DescMethod & { input: DescMessage }>(
+  method: Method,
+  header: HeadersInput,
+  contextValues: Parameters<Transport["unary"]>[5],
+) {
+  return {
+    service: method.parent,
+    requestMethod: "POST",
+    url: `grpc:/${methodPath(method)}`,
+    header: new Headers(header),
+    contextValues: contextValues ?? createContextValues(),
+  };
+}

@@ -1,0 +1,199 @@
+import { readFileSync } from "node:fs";
+import type { Interceptor } from "@connectrpc/connect";
+import { Code } from "@connectrpc/connect";
+import type { ChannelCredentials, ChannelOptions, ServiceConfig } from "@grpc/grpc-js";
+import { compressionAlgorithms, credentials as grpcCredentials } from "@grpc/grpc-js";
+
+/** How to spread calls over several addresses. */
+export type LoadBalancing = "round_robin" | "pick_first";
+
+/**
+ * TLS for a connection to a server.
+ *
+ * @example
+ * import type { TlsOptions } from "@leat/sdk";
+ *
+ * const mutual: TlsOptions = { ca: "/etc/leat/ca.pem", cert: "/etc/leat/tls.crt", key: "/etc/leat/tls.key" };
+ * console.log(Object.keys(mutual));
+ */
+export interface TlsOptions {
+  /** Certificate authorities to trust: a path, or PEM bytes. Default: those that Node trusts. */
+  ca?: string | Uint8Array;
+  /** The client's certificate chain, for mutual TLS: a path, or PEM bytes. Needs `key`. */
+  cert?: string | Uint8Array;
+  /** The client's private key: a path, or PEM bytes. Needs `cert`. */
+  key?: string | Uint8Array;
+  /** The name to expect in the server's certificate. Default: the host of the address. */
+  serverName?: string;
+}
+
+/** Pings that find a dead connection. gRPC: `keepalive_time`, `keepalive_timeout`, `keepalive_permit_without_calls`. */
+export interface KeepaliveOptions {
+  /** A ping after so many quiet milliseconds. Default 30,000. */
+  timeMs?: number;
+  /** How long to wait for its answer before the connection counts as dead. Default 10,000 ms. */
+  timeoutMs?: number;
+  /** Ping while no call is open, too. Default false: servers may refuse that. */
+  permitWithoutCalls?: boolean;
+}
+
+/**
+ * When a unary call is tried again by the channel itself, before its caller hears of it.
+ * Streams are not retried here: `Leat.stream` resumes them instead.
+ */
+export interface RetryOptions {
+  /** Tries in all, 2 to 5. Default 4. */
+  maxAttempts?: number;
+  /** The wait before the second try, ±20 %. Default 100 ms. */
+  initialMs?: number;
+  /** The longest wait. Default 2,000 ms. */
+  maxMs?: number;
+  /** How much longer each wait is than the one before. Default 2. */
+  factor?: number;
+  /** The codes to try again on. Default: UNAVAILABLE alone. */
+  codes?: readonly Code[];
+  /**
+   * The methods to try again, as `package.Service/Method`, or `package.Service` for all of its methods.
+   * Default: Leat's methods that may run twice without harm.
+   */
+  methods?: readonly string[];
+}
+
+/**
+ * Options of {@link createGrpcTransport}.
+ *
+ * @example
+ * import { createGrpcTransport } from "@leat/sdk";
+ *
+ * using transport = createGrpcTransport({
+ *   addresses: ["10.0.0.1:7070", "10.0.0.2:7070"],
+ *   keepalive: { timeMs: 20_000 },
+ *   compression: "gzip",
+ *   defaultTimeoutMs: 5_000,
+ * });
+ * console.log(transport.target);
+ */
+export interface GrpcTransportOptions {
+  /** `host:port`, `unix:/path`, or a URL with `http:` or `https:`. Default `127.0.0.1:7070`. */
+  address?: string;
+  /** Several servers that do the same work. Takes the place of `address`. */
+  addresses?: readonly string[];
+  /** TLS. Default: on for an `https:` address, else off. */
+  tls?: boolean | TlsOptions;
+  /** Credentials made with grpc-js, in place of `tls`. */
+  credentials?: ChannelCredentials;
+  /** Pings on quiet connections; false turns them off. */
+  keepalive?: KeepaliveOptions | false;
+  /** How calls are spread over the addresses. Default `round_robin`. */
+  loadBalancing?: LoadBalancing;
+  /** Retries of unary calls; false turns them off. */
+  retry?: RetryOptions | false;
+  /** Compression of what is sent. Default `identity`. What is received may be compressed either way. */
+  compression?: "gzip" | "identity";
+  /** Smaller messages are sent uncompressed. Default 1,024 bytes. */
+  compressMinBytes?: number;
+  /** The deadline of unary calls that set none. Default: none. */
+  defaultTimeoutMs?: number;
+  /** Connect interceptors; the last one in the list is closest to the caller. */
+  interceptors?: Interceptor[];
+  /** The largest message to accept. Default 32 MiB: a result may be larger than its batch. */
+  maxReceiveMessageBytes?: number;
+  /** The largest message to send. Default: no bound here; the server has its own. */
+  maxSendMessageBytes?: number;
+  /** HTTP/2 flow-control window for what is received. Default 1 MiB. */
+  flowControlWindowBytes?: number;
+  /** Options of grpc-js that have no name here; they win over those that have. */
+  channelOptions?: ChannelOptions;
+}
+
+/** Methods whose repetition does no harm. A second put or delete is visible, so those are left out. */
+const repeatableMethods: readonly string[] = [
+  "leat.v1.TransformService/Transform",
+  "leat.v1.ModuleService/LoadModule",
+  "leat.v1.ModuleService/ListModules",
+  "leat.v1.ModuleService/GetModule",
+  "leat.v1.PipelineService/GetPipeline",
+  "leat.v1.PipelineService/ListPipelines",
+  "leat.v1.MetricsService/Metrics",
+];
+
+const MiB = 1024 * 1024;
+
+function serviceConfig(options: GrpcTransportOptions): ServiceConfig {
+  const config: ServiceConfig = {
+    loadBalancingConfig: [{ [options.loadBalancing ?? "round_robin"]: {} }],
+    methodConfig: [],
+  };
+  if (options.retry === false) return config;
+  const retry = options.retry ?? {};
+  config.methodConfig.push({
+    name: (retry.methods ?? repeatableMethods).map((path) => {
+      const [service = "", method] = path.split("/");
+      return method ? { service, method } : { service };
+    }),
+    retryPolicy: {
+      maxAttempts: retry.maxAttempts ?? 4,
+      initialBackoff: `${(retry.initialMs ?? 100) / 1000}s`,
+      maxBackoff: `${(retry.maxMs ?? 2_000) / 1000}s`,
+      backoffMultiplier: retry.factor ?? 2,
+      retryableStatusCodes: (retry.codes ?? [Code.Unavailable]).map(Number),
+    },
+  });
+  return config;
+}
+
+/**
+ * Turns the options into those of a grpc-js channel.
+ *
+ * @internal
+ */
+export function channelOptions(options: GrpcTransportOptions): ChannelOptions {
+  const keepalive = options.keepalive === false ? undefined : (options.keepalive ?? {});
+  const serverName = typeof options.tls === "object" ? options.tls.serverName : undefined;
+  return {
+    "grpc.primary_user_agent": "leat-sdk-js",
+    "grpc.service_config": JSON.stringify(serviceConfig(options)),
+    // A TXT record in DNS must not silently change how this client retries.
+    "grpc.service_config_disable_resolution": 1,
+    // Connections of its own: closing this transport closes them, and no other client slows them down.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 5_000,
+    "grpc.max_receive_message_length": options.maxReceiveMessageBytes ?? 32 * MiB,
+    "grpc.max_send_message_length": options.maxSendMessageBytes ?? -1,
+    "grpc-node.flow_control_window": options.flowControlWindowBytes ?? MiB,
+    ...(options.retry === false && { "grpc.enable_retries": 0 }),
+    ...(options.compression === "gzip" && {
+      "grpc.default_compression_algorithm": compressionAlgorithms.gzip,
+    }),
+    ...(keepalive && {
+      "grpc.keepalive_time_ms": keepalive.timeMs ?? 30_000,
+      "grpc.keepalive_timeout_ms": keepalive.timeoutMs ?? 10_000,
+      "grpc.keepalive_permit_without_calls": keepalive.permitWithoutCalls ? 1 : 0,
+    }),
+    ...(serverName !== undefined && {
+      "grpc.ssl_target_name_override": serverName,
+      "grpc.default_authority": serverName,
+    }),
+    ...options.channelOptions,
+  };
+}
+
+function pem(source: string | Uint8Array | undefined): Buffer | null {
+  if (source === undefined) return null;
+  return typeof source === "string" ? readFileSync(source) : Buffer.from(source);
+}
+
+/**
+ * Makes the credentials that the options ask for.
+ *
+ * @param secure - whether the address itself asks for TLS
+ * @internal
+ */
+export function channelCredentials(options: GrpcTransportOptions, secure: boolean): ChannelCredentials {
+  if (options.credentials) return options.credentials;
+  const tls = options.tls ?? secure;
+  if (tls === false) return grpcCredentials.createInsecure();
+  if (tls === true) return grpcCredentials.createSsl();
+  return grpcCredentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+}

@@ -1,0 +1,48 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Metadata, StatusObject } from "@grpc/grpc-js";
+import { RpcStatusSchema } from "@leat/proto";
+import { toHeaders } from "./headers.ts";
+
+const detailsKey = "grpc-status-details-bin";
+
+function isCode(code: number): code is Code {
+  return code >= Code.Canceled && code <= Code.Unauthenticated;
+}
+
+/**
+ * Makes the error that a call ended with from its status: the code and the message, what the server
+ * put into headers and trailers, and the messages in `grpc-status-details-bin`.
+ *
+ * @param header - the response headers; undefined for a response of trailers only
+ * @internal
+ */
+export function errorFromStatus(status: StatusObject, header: Metadata | undefined): ConnectError {
+  const code = isCode(status.code) ? status.code : Code.Unknown;
+  const message = isCode(status.code) ? status.details : `status ${status.code}: ${status.details}`;
+  const error = new ConnectError(message, code, toHeaders(header, status.metadata));
+  const packed = status.metadata.get(detailsKey)[0];
+  if (packed instanceof Uint8Array) {
+    try {
+      error.details = fromBinary(RpcStatusSchema, packed).details.map((any) => ({
+        type: any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1),
+        value: any.value,
+      }));
+    } catch {
+      // Details are an extra: a status with unreadable ones still says what failed.
+    }
+  }
+  return error;
+}
+
+/**
+ * Makes the error for a call that its own caller gave up.
+ *
+ * @internal
+ */
+export function errorFromAbort(signal: AbortSignal): ConnectError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof ConnectError) return reason;
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return new ConnectError(message, Code.Canceled, undefined, undefined, reason);
+}
