@@ -1,0 +1,71 @@
+/** The length of the well-formed UTF-8 sequence outside ASCII at `at`, or 0. Table 3-7 of the Unicode Standard. */
+export function sequenceLength(at: usize, end: usize): usize {
+  const first = load<u8>(at);
+  const left = end - at;
+  if (first >= 0xc2 && first <= 0xdf) {
+    return left >= 2 && isContinuation(at + 1) ? 2 : 0;
+  }
+  if (first >= 0xe0 && first <= 0xef) {
+    if (left < 3 || !isContinuation(at + 1) || !isContinuation(at + 2)) return 0;
+    const second = load<u8>(at + 1);
+    if (first == 0xe0 && second < 0xa0) return 0; // longer than needed
+    if (first == 0xed && second >= 0xa0) return 0; // a surrogate
+    return 3;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    if (left < 4 || !isContinuation(at + 1) || !isContinuation(at + 2) || !isContinuation(at + 3)) return 0;
+    const second = load<u8>(at + 1);
+    if (first == 0xf0 && second < 0x90) return 0;
+    if (first == 0xf4 && second >= 0x90) return 0; // beyond U+10FFFF
+    return 4;
+  }
+  return 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function isContinuation(at: usize): bool {
+  return (load<u8>(at) & 0xc0) == 0x80;
+}
+
+/** Whether `[from, end)` is well-formed UTF-8. */
+export function isUtf8(from: usize, end: usize): bool {
+  let at = from;
+  while (at < end) {
+    if (at + 8 <= end && (load<u64>(at) & 0x8080808080808080) == 0) {
+      at += 8;
+    } else if (load<u8>(at) < 0x80) {
+      at++;
+    } else {
+      const length = sequenceLength(at, end);
+      if (length == 0) return false;
+      at += length;
+    }
+  }
+  return true;
+}
+
+/** Writes a code point as UTF-8 and returns the address behind it. A lone surrogate becomes U+FFFD. */
+export function writeCodePoint(at: usize, code: u32): usize {
+  if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
+  if (code < 0x80) {
+    store<u8>(at, <u8>code);
+    return at + 1;
+  }
+  if (code < 0x800) {
+    store<u8>(at, <u8>(0xc0 | (code >> 6)));
+    store<u8>(at + 1, <u8>(0x80 | (code & 0x3f)));
+    return at + 2;
+  }
+  if (code < 0x10000) {
+    store<u8>(at, <u8>(0xe0 | (code >> 12)));
+    store<u8>(at + 1, <u8>(0x80 | ((code >> 6) & 0x3f)));
+    store<u8>(at + 2, <u8>(0x80 | (code & 0x3f)));
+    return at + 3;
+  }
+  store<u8>(at, <u8>(0xf0 | (code >> 18)));
+  store<u8>(at + 1, <u8>(0x80 | ((code >> 12) & 0x3f)));
+  store<u8>(at + 2, <u8>(0x80 | ((code >> 6) & 0x3f)));
+  store<u8>(at + 3, <u8>(0x80 | (code & 0x3f)));
+  return at + 4;
+}

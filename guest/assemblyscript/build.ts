@@ -1,0 +1,180 @@
+/**
+ * Compiles a module that is written with the kit.
+ *
+ * @module
+ */
+
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { main } from "assemblyscript/asc";
+
+/** How to compile a module. */
+export interface BuildOptions {
+  /** The author's source file, which exports `transform` and, if it takes a configuration, `configure`. */
+  entry: string;
+  /** Where the module goes. Written under another name and renamed, so that readers never see half of it. Default: nowhere. */
+  outFile?: string;
+  /** Where the module goes as WebAssembly text. Default: nowhere. */
+  textFile?: string;
+  /** Write a source map beside `outFile`, which must be given. Default false. */
+  sourceMap?: boolean;
+  /** Keep function names, so that traps and profiles show them. Default true. */
+  names?: boolean;
+  /** Use 16-byte vector instructions. Default true. */
+  simd?: boolean;
+  /** The entry exports the whole ABI itself, and the kit only compiles it. Default false. */
+  raw?: boolean;
+}
+
+/** What came of a compilation. */
+export interface BuiltModule {
+  /** The module. */
+  wasm: Uint8Array;
+  /** The compiler's warnings, or "". */
+  warnings: string;
+}
+
+/** A module does not compile, or would be refused by a host. The message is the compiler's. */
+export class BuildError extends Error {
+  override name = "BuildError";
+}
+
+const kitDirectory = fileURLToPath(new URL("./assembly/", import.meta.url));
+const entryName = "leat-entry";
+const runtimeName = "leat-runtime";
+
+/** The namespaces from which a host gives imports: docs/guest-abi.md. */
+const hostImports: ReadonlyMap<string, ReadonlySet<string> | "any"> = new Map<
+  string,
+  ReadonlySet<string> | "any"
+>([
+  ["leat", new Set(["begin_record", "log", "now_ms", "counter_add"])],
+  ["wasi_snapshot_preview1", "any"],
+]);
+
+/**
+ * Compiles a module.
+ *
+ * @throws BuildError when the source does not compile, or asks for an import that no host gives
+ */
+export async function buildModule(options: BuildOptions): Promise<BuiltModule> {
+  const entry = resolve(options.entry);
+  const baseDir = dirname(entry);
+  const written = new Map<string, Uint8Array | string>();
+  const messages: string[] = [];
+  const result = await main(compilerArguments(options, entry), {
+    stdout: { write: (chunk) => void messages.push(String(chunk)) },
+    stderr: { write: (chunk) => void messages.push(String(chunk)) },
+    readFile: (name) => readSource(name, baseDir, entry),
+    writeFile: (name, contents) => void written.set(basename(name), contents),
+    listFiles: () => null,
+  });
+  const log = messages.join("");
+  if (result.error !== null)
+    throw new BuildError(`${entry} does not compile: ${log || result.error.message}`);
+  const wasm = written.get("module.wasm");
+  if (!(wasm instanceof Uint8Array)) throw new BuildError(`${entry}: the compiler gave no module`);
+  await refuseForeignImports(entry, wasm);
+  if (options.outFile !== undefined) await writeWhole(options.outFile, wasm);
+  const text = written.get("module.wat");
+  if (options.textFile !== undefined && text !== undefined) await writeWhole(options.textFile, text);
+  const map = written.get("module.wasm.map");
+  if (options.outFile !== undefined && map !== undefined) await writeWhole(`${options.outFile}.map`, map);
+  return { wasm, warnings: log };
+}
+
+function compilerArguments(options: BuildOptions, entry: string): string[] {
+  const args = [
+    options.raw ? basename(entry) : `${entryName}.ts`,
+    "--baseDir",
+    dirname(entry),
+    "--outFile",
+    "module.wasm",
+  ];
+  args.push("-O3", "--converge", "--exportStart", "_initialize");
+  if (options.raw) {
+    args.push("--runtime", "stub", "--use", "abort=");
+  } else {
+    // Of a stack only a collector has use. The compiler takes 0 for its default size and less for none; the space keeps its
+    // command line parser from reading -1 as an option.
+    args.push("--runtime", runtimeName, "--stackSize", " -1");
+    for (const name of ["abort", "trace", "seed", "console"]) args.push("--use", `${name}=leat_${name}`);
+  }
+  if (options.simd !== false) args.push("--enable", "simd");
+  if (options.names !== false) args.push("--debug");
+  if (options.textFile !== undefined) args.push("--textFile", "module.wat");
+  if (options.sourceMap) args.push("--sourceMap", `./${basename(options.outFile ?? "module.wasm")}.map`);
+  return args;
+}
+
+/** What the compiler reads: the author's files from disk, and the kit's from here wherever it is installed. */
+async function readSource(name: string, baseDir: string, entry: string): Promise<string | null> {
+  const path = name.replaceAll("\\", "/");
+  if (path === `${entryName}.ts`) return entrySource(basename(entry));
+  // Options come from the caller alone.
+  if (path === "asconfig.json") return null;
+  if (path === `${runtimeName}.ts`) return readText(join(kitDirectory, "runtime.ts"));
+  const kitFile = /(?:^|\/)node_modules\/@leat\/assemblyscript\/(.+\.ts)$/.exec(path)?.[1];
+  return readText(kitFile === undefined ? resolve(baseDir, name) : join(kitDirectory, kitFile));
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch {
+    // The compiler probes for files; it reports those that it cannot do without.
+    return null;
+  }
+}
+
+/** The file that joins the kit to the author's functions: they are called directly, and so can be inlined. */
+function entrySource(authorFile: string): string {
+  return `
+import * as author from "./${authorFile.replace(/\.ts$/, "")}";
+import "@leat/assemblyscript/globals";
+import * as abi from "@leat/assemblyscript/abi";
+import { out } from "@leat/assemblyscript/out";
+import { record } from "@leat/assemblyscript/record";
+
+export { leat_alloc } from "@leat/assemblyscript/abi";
+
+export function leat_init(ptr: usize, len: usize): u64 {
+  const config = abi.beginInit(ptr, len);
+  if (isDefined(author.configure)) author.configure(config);
+  return abi.endInit(config);
+}
+
+export function leat_transform(ptr: usize, len: usize): u64 {
+  if (!abi.isKept()) abi.requireInit(leat_init(0, 0));
+  abi.beginBatch(ptr, len);
+  while (abi.nextRecord()) {
+    author.transform(record, out);
+    abi.endRecord();
+  }
+  return abi.endBatch();
+}
+`;
+}
+
+async function refuseForeignImports(entry: string, wasm: Uint8Array): Promise<void> {
+  const module = await WebAssembly.compile(new Uint8Array(wasm));
+  for (const { module: namespace, name } of WebAssembly.Module.imports(module)) {
+    const names = hostImports.get(namespace);
+    if (names !== "any" && !names?.has(name)) {
+      throw new BuildError(`${entry} uses ${namespace}.${name}, which no host of guest ABI 1 gives`);
+    }
+  }
+}
+
+async function writeWhole(path: string, contents: Uint8Array | string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(temporary, contents);
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
