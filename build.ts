@@ -25,12 +25,15 @@ const packages = [
   { source: "guest/assemblyscript", target: "assemblyscript" },
 ] as const;
 
+/** What a package exports under one name: a file, or files by condition. */
+type Export = string | Record<string, string>;
+
 /** The fields of a `package.json` that the build reads or writes. */
 interface Manifest {
   name: string;
   version: string;
   private?: boolean;
-  exports?: Record<string, string>;
+  exports?: Record<string, Export>;
   bin?: Record<string, string>;
   scripts?: unknown;
   devDependencies?: unknown;
@@ -116,14 +119,15 @@ function isResource(path: string): boolean {
 
 function publishedManifest(source: Manifest): Manifest {
   const { private: _private, scripts: _scripts, devDependencies: _devDependencies, ...manifest } = source;
-  if (source.exports) manifest.exports = mapValues(source.exports, publishedExport) as Record<string, string>;
+  if (source.exports) manifest.exports = mapValues(source.exports, publishedExport);
   if (source.bin) manifest.bin = mapValues(source.bin, toJavaScript);
   return { ...manifest, publishConfig: { access: "public" } };
 }
 
-function publishedExport(path: string): string | { types: string; default: string } {
-  if (!isCompiled(path)) return path;
-  return { types: path.replace(/\.ts$/, ".d.ts"), default: toJavaScript(path) };
+function publishedExport(source: Export): Export {
+  if (typeof source !== "string") return mapValues(source, toJavaScript);
+  if (!isCompiled(source)) return source;
+  return { types: source.replace(/\.ts$/, ".d.ts"), default: toJavaScript(source) };
 }
 
 function toJavaScript(path: string): string {
@@ -138,8 +142,8 @@ function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Recor
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
-function targetsOf(target: string | Record<string, string>): string[] {
-  return typeof target === "string" ? [target] : Object.values(target);
+function targetsOf(exported: Export): string[] {
+  return typeof exported === "string" ? [exported] : Object.values(exported);
 }
 
 function binsOf(manifest: Manifest): string[] {

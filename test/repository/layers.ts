@@ -35,7 +35,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
     from: /^server\/(?:registry\/.*|server\.ts)$/,
-    to: /^server\/module\/(?:cache|compile|inspect)\.ts$/,
+    to: /^server\/module\/(?:abi|cache|compile|inspect)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
   },
 ];

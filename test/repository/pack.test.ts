@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { build } from "../../build.ts";
@@ -81,7 +81,7 @@ describe("the published packages", () => {
   });
 
   test("give the SDK to a program, with its types", async () => {
-    expect(await runConsumer("sdk.ts")).toBe("Leat 0 leat.v1.Record\n");
+    expect(await runConsumer("consumer/sdk.ts")).toBe("Leat 0 leat.v1.Record\n");
     await typeCheck("sdk.ts");
   });
 
@@ -93,8 +93,9 @@ describe("the published packages", () => {
     expect(stdout).toContain("Usage: leat");
   });
 
-  async function runConsumer(name: string): Promise<string> {
-    await copyFile(join(root, "test/repository/consumer", name), join(consumer, name));
+  async function runConsumer(program: string): Promise<string> {
+    const name = basename(program);
+    await copyFile(join(root, "test/repository", program), join(consumer, name));
     const { stdout } = await run(process.execPath, [name], { cwd: consumer });
     return stdout;
   }

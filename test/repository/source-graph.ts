@@ -4,11 +4,9 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
-import { join, posix } from "node:path";
+import { posix } from "node:path";
 import { parseSync, Visitor } from "vite";
-import { root } from "./root.ts";
-import { repositoryFiles, textOf } from "./source-files.ts";
+import { repositoryFiles, sourceFiles, textOf } from "./source-files.ts";
 
 /** One import or re-export of a file. */
 export interface Import {
@@ -37,19 +35,32 @@ export const packageDoors: ReadonlyMap<string, string> = new Map(
   repositoryFiles
     .filter((path) => posix.basename(path) === "package.json" && path !== "package.json")
     .flatMap((path) => {
-      const manifest = JSON.parse(textOf(path)) as { name: string; exports?: Record<string, string> };
-      return Object.entries(manifest.exports ?? {}).map(([key, target]): [string, string] => [
-        posix.join(manifest.name, key),
-        posix.join(posix.dirname(path), target),
-      ]);
+      const manifest = JSON.parse(textOf(path)) as { name: string; exports?: Record<string, unknown> };
+      return Object.entries(manifest.exports ?? {}).flatMap(([key, target]): [string, string][] =>
+        // What has conditions is for another compiler.
+        typeof target === "string"
+          ? [[posix.join(manifest.name, key), posix.join(posix.dirname(path), target)]]
+          : [],
+      );
     }),
 );
+
+const trees = new Map<string, ReturnType<typeof parseSync>>();
+
+function parsed(path: string): ReturnType<typeof parseSync> {
+  let tree = trees.get(path);
+  if (!tree) {
+    tree = parseSync(path, textOf(path));
+    if (tree.errors.length > 0) throw new Error(`${path} does not parse: ${tree.errors[0]?.message}`);
+    trees.set(path, tree);
+  }
+  return tree;
+}
 
 /** Lists the imports of a file. */
 export function importsOf(path: string): Import[] {
   const text = textOf(path);
-  const { module, errors } = parseSync(path, text);
-  if (errors.length > 0) throw new Error(`${path} does not parse: ${errors[0]?.message}`);
+  const { module } = parsed(path);
   const statements = [
     ...module.staticImports.map((statement) => ({ ...statement, specifier: statement.moduleRequest.value })),
     ...module.staticExports.flatMap((statement) => {
@@ -77,21 +88,35 @@ function resolve(from: string, specifier: string): string | undefined {
   return packageDoors.get(specifier);
 }
 
-/** The files of this repository that a file names in its text, as `new URL("./entry.ts", import.meta.url)` does. */
+/**
+ * The files of this repository that a file names in its text, from its own folder or from the top,
+ * as `new URL("./entry.ts", import.meta.url)` does. What a template fills in may be anything.
+ */
 export function filesNamedIn(path: string): string[] {
-  const named = [...textOf(path).matchAll(/["'`]([\w./@-]+\.(?:ts|js))["'`]/g)].map(
-    (match) => match[1] ?? "",
-  );
-  return named
-    .flatMap((name) => [posix.join(posix.dirname(path), name), name])
-    .flatMap((name) => [name, name.replace(/\.js$/, ".ts")])
-    .filter((name) => !name.startsWith("..") && existsSync(join(root, name)));
+  const named: string[][] = [];
+  new Visitor({
+    Literal(node) {
+      if (typeof node.value === "string" && /\.[tj]s$/.test(node.value)) named.push([node.value]);
+    },
+    TemplateLiteral(node) {
+      const parts = node.quasis.map(({ value }) => value.raw);
+      if (/^\.{1,2}\//.test(parts[0] ?? "")) named.push(parts);
+    },
+  }).visit(parsed(path).program);
+  return named.flatMap((parts) => {
+    const pattern = parts.map((part) => part.replaceAll(/[^\w/]/g, "\\$&")).join("[\\w.-]+");
+    const whole = new RegExp(`^${pattern}$`);
+    return sourceFiles.filter((file) => {
+      const relative = posix.relative(posix.dirname(path), file);
+      return [file, relative, `./${relative}`].some((name) => whole.test(name));
+    });
+  });
 }
 
 /** Measures every function of a file. Callbacks of `describe` count as files do, not as functions. */
 export function functionsOf(path: string): FunctionLength[] {
   const text = textOf(path);
-  const { program } = parseSync(path, text);
+  const { program } = parsed(path);
   const found: FunctionLength[] = [];
   const exempt = new Set<number>();
   const measure = (node: { start: number; end: number; id?: { name: string } | null }): void => {

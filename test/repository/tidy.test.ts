@@ -19,6 +19,7 @@ const longFunctions: Readonly<Record<string, string>> = {};
 const textFiles = repositoryFiles.filter((path) =>
   /\.(?:ts|js|json|md|proto|ya?ml|wat|c|h|html|css|sh)$|^\.|LICENSE$/.test(path),
 );
+const manifests = repositoryFiles.filter((path) => posix.basename(path) === "package.json");
 const imports: readonly Import[] = sourceFiles.flatMap(importsOf);
 
 describe("size", () => {
@@ -121,8 +122,6 @@ describe("files", () => {
 });
 
 describe("dependencies", () => {
-  const manifests = repositoryFiles.filter((path) => posix.basename(path) === "package.json");
-
   test("are pinned to one version each", () => {
     const ranges = manifests.flatMap((path) => {
       const manifest = JSON.parse(textOf(path)) as Record<string, Record<string, string>>;
@@ -184,8 +183,10 @@ function packageName(specifier: string): string {
 }
 
 function binaries(): string[] {
-  const manifest = JSON.parse(textOf("server/package.json")) as { bin: Record<string, string> };
-  return Object.values(manifest.bin).map((path) => `server/${path}`);
+  return manifests.flatMap((path) => {
+    const { bin = {} } = JSON.parse(textOf(path)) as { bin?: Record<string, string> };
+    return Object.values(bin).map((file) => posix.join(posix.dirname(path), file));
+  });
 }
 
 /** The files that the scripts of `package.json` start. */
