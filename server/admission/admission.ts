@@ -1,0 +1,106 @@
+/**
+ * May this batch enter? Counts batches and bytes from admission to answer.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import type { AdmissionStats } from "../telemetry/stats.ts";
+
+/** How long a refused caller is told to wait, in milliseconds. */
+const retryAfterMs = 100;
+
+/** The server's budget of batches and bytes. */
+export class Admission {
+  readonly #limits: Readonly<Limits>;
+  readonly #stats: AdmissionStats;
+  /** Streams that hold a batch back until there is room, in the order of their turns. */
+  readonly #waiting = new Set<() => void>();
+
+  constructor(limits: Readonly<Limits>, stats: AdmissionStats) {
+    this.#limits = limits;
+    this.#stats = stats;
+    stats.limitBytes = limits.maxAdmittedBytes;
+  }
+
+  /** Admits a batch if there is room; give it back with {@link release}. */
+  tryAdmit(bytes: number): boolean {
+    const stats = this.#stats;
+    if (
+      stats.batches >= this.#limits.maxAdmittedBatches ||
+      stats.bytes + bytes > this.#limits.maxAdmittedBytes
+    ) {
+      return false;
+    }
+    stats.batches++;
+    stats.bytes += bytes;
+    return true;
+  }
+
+  /**
+   * Admits a batch of a unary call.
+   *
+   * @throws LeatError QUEUE_FULL with the time after which to try again
+   */
+  admit(bytes: number): void {
+    if (this.tryAdmit(bytes)) return;
+    this.#stats.refused++;
+    const full = this.#stats.batches >= this.#limits.maxAdmittedBatches;
+    throw leatError(
+      "QUEUE_FULL",
+      full
+        ? {
+            limit: "maxAdmittedBatches",
+            value: this.#limits.maxAdmittedBatches,
+            measured: this.#stats.batches,
+          }
+        : {
+            limit: "maxAdmittedBytes",
+            value: this.#limits.maxAdmittedBytes,
+            measured: this.#stats.bytes + bytes,
+          },
+      { retryAfterMs },
+    );
+  }
+
+  /** A batch was answered. */
+  release(bytes: number): void {
+    this.#stats.batches--;
+    this.#stats.bytes -= bytes;
+    assert(this.#stats.batches >= 0 && this.#stats.bytes >= 0, "more was released than admitted");
+    if (this.#waiting.size === 0) return;
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    next();
+  }
+
+  /** Calls back once when there may be room. It may be taken by then: try again. */
+  whenRoom(callback: () => void): void {
+    this.#waiting.add(callback);
+  }
+
+  /** Forgets a callback. */
+  forget(callback: () => void): void {
+    this.#waiting.delete(callback);
+  }
+
+  /** A stream opens. @throws LeatError TOO_MANY_STREAMS */
+  openStream(): void {
+    if (this.#stats.streams >= this.#limits.maxStreams) {
+      throw leatError(
+        "TOO_MANY_STREAMS",
+        { limit: "maxStreams", value: this.#limits.maxStreams, measured: this.#stats.streams },
+        { retryAfterMs },
+      );
+    }
+    this.#stats.streams++;
+  }
+
+  /** A stream has ended. */
+  closeStream(): void {
+    this.#stats.streams--;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The shared memory between the main thread and one worker thread: how it is laid out.
+ *
+ * ```
+ * Int32    control words │ submit ring │ complete ring │ slot 0 words │ slot 1 words │ …
+ * Float64  slot 0 times │ slot 1 times │ …
+ * bytes    slot 0 input │ slot 0 output │ slot 1 input │ …
+ * ```
+ *
+ * A slot belongs to the main thread until its number is in the submit ring, then to the worker until
+ * its number is in the complete ring. Both rings have one writer and one reader and room for every slot,
+ * so neither can overflow.
+ *
+ * @module
+ */
+
+import type { Limits } from "../limits.ts";
+
+/** Words that belong to the worker as a whole. */
+export const Control = {
+  /** Counts what the main thread wants noticed; the worker sleeps on it. */
+  doorbell: 0,
+  /** 1 while the worker sleeps or is about to. */
+  asleep: 1,
+  /** 1 while the main thread wants a message for the next completion. */
+  armed: 2,
+  /** How many slots were submitted, modulo 2^32. */
+  submitted: 3,
+  /** How many slots were completed, modulo 2^32. */
+  completed: 4,
+  /** How many messages the main thread has posted, modulo 2^32. */
+  posted: 5,
+  /** The slot that is being run, or -1. */
+  currentSlot: 6,
+  /** The stage that is being run. */
+  currentStage: 7,
+  /** The record that the guest says it works on, as an index into the stage's input, or -1. */
+  currentRecord: 8,
+  /** What is being done: a {@link Phase}. */
+  currentPhase: 9,
+  /** Counts batches begun, modulo 2^32, so that the watchdog can tell one from the next. */
+  begun: 10,
+  /** Instances alive in this worker. */
+  instances: 11,
+  /** Counts calls into guests, modulo 2^32: each has its own time limit. */
+  guestCalls: 12,
+} as const;
+
+/** What a worker is doing, for its watchdog. */
+export const Phase = { idle: 0, init: 1, execute: 2 } as const;
+
+/** Words of one slot. */
+export const Slot = {
+  /** The pipeline to run. */
+  pipeline: 0,
+  /** The input's length in bytes. */
+  inputLength: 1,
+  /** Calls merged into this crossing; at least 1. */
+  segments: 2,
+  /** Set to 1 by the main thread when nobody waits for the result any more. */
+  cancelled: 3,
+  /** Records that must not be run again, in the exclusion table. */
+  exclusions: 4,
+  /** How it ended: an {@link Outcome}. */
+  outcome: 5,
+  /** Stages that were begun. */
+  stagesBegun: 6,
+  /** Where input and output lie: a sum of {@link Transfer}. */
+  transfer: 7,
+  /** 1 when a report on failures was posted. */
+  reported: 8,
+  /** Counts up to tell runs apart. */
+  run: 9,
+  /** Records of all segments that came in. */
+  recordsIn: 10,
+  /** Records of all segments that went out. */
+  recordsOut: 11,
+  /** Records of all segments that failed. */
+  recordsFailed: 12,
+  /** Where the stage table begins. */
+  stages: 16,
+} as const;
+
+/** How a run ended. */
+export const Outcome = {
+  /** The segments have their results. */
+  result: 0,
+  /** A segment was no valid batch; the report says why. */
+  malformed: 1,
+  /** It was cancelled on the way. */
+  cancelled: 2,
+  /** The worker does not know the pipeline, or broke; the report says why. */
+  failed: 3,
+  /** There were too many records; `recordsIn` says how many. */
+  tooManyRecords: 4,
+} as const;
+
+/** What went by message instead of through the slot. */
+export const Transfer = { none: 0, input: 1, output: 2 } as const;
+
+/** Words of one entry of the stage table. */
+export const StageWord = {
+  recordsIn: 0,
+  recordsOut: 1,
+  recordsFailed: 2,
+  instancesCreated: 3,
+  faults: 4,
+  size: 8,
+} as const;
+
+/** Words of one entry of the segment table. */
+export const SegmentWord = {
+  length: 0,
+  outputStart: 1,
+  outputLength: 2,
+  recordsIn: 3,
+  recordsOut: 4,
+  recordsFailed: 5,
+  size: 8,
+} as const;
+
+/** Words of one entry of the exclusion table. */
+export const ExclusionWord = { stage: 0, record: 1, code: 2, size: 4 } as const;
+
+/** Why a record must not be run again. */
+export const ExclusionCode = { timeout: 0, workerLost: 1, initTimeout: 2 } as const;
+
+/** `record` of an exclusion: the stage's whole input. */
+export const wholeStage = -1;
+/** `record` of an exclusion: nobody knows which record; the stage must run record by record. */
+export const unknownRecord = -2;
+
+/** Entries of the exclusion table. */
+export const maxExclusions = 64;
+
+/** Free bytes before each segment's result, for the head of the response that the main thread puts there. */
+export const outputHeadroomBytes = 64;
+
+/** Where everything lies in the shared memory of one worker. */
+export interface Layout {
+  readonly slots: number;
+  readonly maxStages: number;
+  readonly maxSegments: number;
+  readonly submitRing: number;
+  readonly completeRing: number;
+  readonly slotWords: number;
+  readonly slotWordCount: number;
+  readonly segmentTable: number;
+  readonly exclusionTable: number;
+  readonly timesOffset: number;
+  readonly slotTimes: number;
+  readonly dataOffset: number;
+  readonly slotBytes: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  readonly totalBytes: number;
+}
+
+const controlWords = 16;
+
+/** Computes the layout for the limits. Both threads do so from the same limits. */
+export function layoutFor(
+  limits: Pick<
+    Limits,
+    "maxWorkerQueue" | "maxStages" | "maxCoalescedCalls" | "slotInputBytes" | "slotOutputBytes"
+  >,
+): Layout {
+  // As many again as can be queued: results that wait to be written hold their slots.
+  const slots = 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 2));
+  const segmentTable = Slot.stages + limits.maxStages * StageWord.size;
+  const exclusionTable = segmentTable + limits.maxCoalescedCalls * SegmentWord.size;
+  const slotWordCount = exclusionTable + maxExclusions * ExclusionWord.size;
+  const slotWords = controlWords + 2 * slots;
+  const timesOffset = align((slotWords + slots * slotWordCount) * Int32Array.BYTES_PER_ELEMENT);
+  const slotTimes = 2 + 2 * limits.maxStages;
+  const dataOffset = align(timesOffset + slots * slotTimes * Float64Array.BYTES_PER_ELEMENT);
+  const inputBytes = align(limits.slotInputBytes);
+  const outputBytes = align(limits.slotOutputBytes);
+  const slotBytes = inputBytes + outputBytes;
+  return {
+    slots,
+    maxStages: limits.maxStages,
+    maxSegments: limits.maxCoalescedCalls,
+    submitRing: controlWords,
+    completeRing: controlWords + slots,
+    slotWords,
+    slotWordCount,
+    segmentTable,
+    exclusionTable,
+    timesOffset,
+    slotTimes,
+    dataOffset,
+    slotBytes,
+    inputBytes,
+    outputBytes,
+    totalBytes: dataOffset + slots * slotBytes,
+  };
+}
+
+/** Up to whole cache lines, so that neighbours do not share one. */
+function align(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}

@@ -1,0 +1,55 @@
+/**
+ * A pipeline as both threads know it: compiled modules and resolved settings, ready to run.
+ *
+ * @module
+ */
+
+/** Which stage with which module version. */
+export interface StageIdentity {
+  readonly stage: string;
+  readonly module: string;
+  readonly version: string;
+  readonly digest: string;
+}
+
+/** What becomes of a record that a stage fails. */
+export type FailurePolicy = "fail" | "drop" | "pass";
+
+/** One stage, resolved: no defaults are left open. */
+export interface StageSpec {
+  /** The stage's name, unique in the pipeline. */
+  readonly name: string;
+  /** The module's name. */
+  readonly module: string;
+  /** The module's version. */
+  readonly version: string;
+  /** `sha256:` and 64 hex digits. */
+  readonly digest: string;
+  /** The four above, as figures are kept under. */
+  readonly identity: StageIdentity;
+  /** The compiled module: its native code is shared by all threads. */
+  readonly compiled: WebAssembly.Module;
+  /** How many bytes longer the code section's offset is than in the original binary, for trap offsets. */
+  readonly codeSectionShiftBytes: number;
+  /** What `leat_init` gets. */
+  readonly configJson: string;
+  /** How long one call into the guest may run a batch. */
+  readonly batchTimeoutMs: number;
+  /** How long one record may run. */
+  readonly recordTimeoutMs: number;
+  /** How large the guest's memory may be after a batch before its instance is replaced. */
+  readonly memoryBytes: number;
+  /** What becomes of a record that fails. */
+  readonly onFailure: FailurePolicy;
+  /** Whether each batch gets a new instance. */
+  readonly fresh: boolean;
+}
+
+/** One pipeline, resolved. A changed pipeline is a new one with another id. */
+export interface PipelineSpec {
+  /** Unique in the server's life. */
+  readonly id: number;
+  /** The pipeline's name, or its modules' names for an inline chain. */
+  readonly name: string;
+  readonly stages: readonly StageSpec[];
+}

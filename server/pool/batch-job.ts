@@ -1,0 +1,93 @@
+/**
+ * One batch of one call, from admission to its answer.
+ *
+ * @module
+ */
+
+import { type LeatError, leatError } from "../errors.ts";
+import type { BatchTrace } from "../telemetry/batch-trace.ts";
+import type { Crossing } from "./crossing.ts";
+import type { ServingPipeline } from "./serving-pipeline.ts";
+
+/** What became of a batch. Its bytes lie in shared memory: use or copy them, then {@link release} them at once. */
+export interface BatchResult {
+  /** Where the encoded TransformResult lies; `outputHeadroomBytes` before it are free to write. */
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly length: number;
+  /** Records that came in, went out and failed. */
+  readonly recordsIn: number;
+  readonly recordsOut: number;
+  readonly recordsFailed: number;
+  /** Gives the memory back. */
+  release(): void;
+}
+
+/** One batch that waits for a worker or runs in one. */
+export class BatchJob {
+  readonly pipeline: ServingPipeline;
+  /** The encoded RecordBatch lies in `[start, end)` of these bytes. */
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Whether it may share a crossing with other calls: small, and checked to be a valid batch. */
+  readonly mergeable: boolean;
+  /** When it was admitted, in milliseconds since the Unix epoch. */
+  readonly admittedMs: number;
+  /** The crossing that runs it, while one does. */
+  crossing: Crossing | undefined;
+  /** Whether nobody waits for it any more. */
+  cancelled = false;
+  /** Whether it was answered. */
+  settled = false;
+  /** Its trace, when one is recorded. */
+  trace: BatchTrace | undefined;
+  readonly #settle: (job: BatchJob, outcome: BatchResult | LeatError) => void;
+
+  /**
+   * @param settle - called once with the result or the error
+   */
+  constructor(
+    pipeline: ServingPipeline,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    mergeable: boolean,
+    admittedMs: number,
+    settle: (job: BatchJob, outcome: BatchResult | LeatError) => void,
+  ) {
+    this.pipeline = pipeline;
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.mergeable = mergeable;
+    this.admittedMs = admittedMs;
+    this.#settle = settle;
+    pipeline.hold();
+  }
+
+  /** The encoded batch's size. */
+  get byteLength(): number {
+    return this.end - this.start;
+  }
+
+  /** Answers the batch, once. */
+  settle(outcome: BatchResult | LeatError): void {
+    if (this.settled) throw new Error("a batch was answered twice");
+    this.settled = true;
+    this.crossing = undefined;
+    this.#settle(this, outcome);
+    this.pipeline.release();
+  }
+
+  /**
+   * Nobody waits for the batch any more. While it waits it is answered at once, and the queue drops it
+   * when its turn comes; while it runs the guest is told to stop, and it is answered when that has happened.
+   */
+  cancel(nowMs: number): void {
+    if (this.cancelled || this.settled) return;
+    this.cancelled = true;
+    if (this.crossing === undefined) this.settle(leatError("CANCELLED"));
+    else this.crossing.noteCancelled(nowMs);
+  }
+}

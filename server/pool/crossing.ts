@@ -1,0 +1,80 @@
+/**
+ * One trip to a worker and back, of one batch or of several small ones.
+ *
+ * @module
+ */
+
+import type { FailureSample, StageFailures } from "../bridge/from-worker.ts";
+import { maxExclusions } from "../bridge/layout.ts";
+import type { BatchJob } from "./batch-job.ts";
+import type { ServingPipeline } from "./serving-pipeline.ts";
+
+/** A record that must not be run again, as it goes into the slot: numbers of the bridge's layout. */
+export interface CrossingExclusion {
+  readonly stage: number;
+  readonly record: number;
+  readonly code: number;
+}
+
+/** What the worker said about a run that had failures. */
+export interface CrossingReport {
+  readonly problem?: string;
+  readonly failures: readonly StageFailures[];
+  readonly samples: readonly FailureSample[];
+}
+
+/** One or more jobs of one pipeline that run together. */
+export class Crossing {
+  /** Warm-ups are neither counted nor run again. */
+  readonly purpose: "serve" | "warm-up";
+  readonly pipeline: ServingPipeline;
+  readonly jobs: readonly BatchJob[];
+  readonly byteLength: number;
+  /** When the last run left the queue. */
+  startedMs = 0;
+  /** How long copying the input took, in milliseconds. */
+  copyInMs = 0;
+  /** How often it was started; more than once when a worker was stopped under it. */
+  attempts = 0;
+  /** Milliseconds it ran in workers that were stopped. */
+  spentMs = 0;
+  /** When the last of its callers went away; undefined while one waits. */
+  cancelledMs: number | undefined;
+  /** Records that stopped a worker before. */
+  readonly exclusions: CrossingExclusion[] = [];
+  report: CrossingReport | undefined;
+  /** The worker's word that says so to the guest, while it runs. */
+  #onCancel: (() => void) | undefined;
+
+  constructor(jobs: readonly BatchJob[], purpose: "serve" | "warm-up" = "serve") {
+    this.purpose = purpose;
+    const [first] = jobs;
+    if (first === undefined) throw new Error("a crossing without a job");
+    this.pipeline = first.pipeline;
+    this.jobs = jobs;
+    let byteLength = 0;
+    for (const job of jobs) {
+      byteLength += job.byteLength;
+      job.crossing = this;
+    }
+    this.byteLength = byteLength;
+  }
+
+  /** It runs now; `onCancel` is called if it is cancelled meanwhile. */
+  running(onCancel: () => void): void {
+    this.attempts++;
+    this.#onCancel = onCancel;
+  }
+
+  /** One of its jobs was cancelled; when none is left that anyone waits for, the guest is told. */
+  noteCancelled(nowMs: number): void {
+    if (this.cancelledMs !== undefined || !this.jobs.every((job) => job.cancelled)) return;
+    this.cancelledMs = nowMs;
+    this.#onCancel?.();
+  }
+
+  /** Whether there is room to remember another record. */
+  get canExclude(): boolean {
+    return this.exclusions.length < maxExclusions;
+  }
+}

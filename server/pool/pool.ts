@@ -1,0 +1,269 @@
+/**
+ * The worker threads: enough of them, one warm in reserve, each replaced when it ends.
+ *
+ * @module
+ */
+
+import type { GuestCounters, GuestLog } from "../bridge/from-worker.ts";
+import { Control } from "../bridge/layout.ts";
+import type { Clock } from "../clock.ts";
+import { leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import type { PoolStats } from "../telemetry/stats.ts";
+import type { Crossing } from "./crossing.ts";
+import { afterLoss, afterOverrun } from "./recovery.ts";
+import { type Overrun, Watchdog } from "./watchdog.ts";
+import { type StopReason, type WorkerEvents, WorkerHandle } from "./worker-handle.ts";
+
+/** Who is told what happens in the pool. */
+export interface PoolEvents {
+  /** A crossing's slot was completed. Free the slot with `worker.freeSlot` when its results were used. */
+  completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
+  /** A crossing must run again, ahead of what waits. */
+  again(crossing: Crossing): void;
+  /** There is room that was not there before. */
+  room(): void;
+  /** A guest said something. */
+  guest(message: GuestLog | GuestCounters): void;
+  /** A worker was stopped or died. */
+  stopped(reason: StopReason, problem: string): void;
+}
+
+/** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
+const maxFailedStarts = 5;
+
+/** The pool of worker threads. */
+export class Pool {
+  readonly #limits: Readonly<Limits>;
+  readonly #clock: Clock;
+  readonly #events: PoolEvents;
+  readonly #stats: PoolStats;
+  readonly #workers: WorkerHandle[] = [];
+  readonly #spares: WorkerHandle[] = [];
+  readonly #lent = new Set<WorkerHandle>();
+  readonly #overruns = new Map<WorkerHandle, { crossing: Crossing; overrun: Overrun }>();
+  readonly #watchdog: Watchdog;
+  readonly #waitingForSpare: ((worker: WorkerHandle) => void)[] = [];
+  #closing = false;
+  #failedStarts = 0;
+
+  constructor(limits: Readonly<Limits>, clock: Clock, stats: PoolStats, events: PoolEvents) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#stats = stats;
+    this.#events = events;
+    this.#watchdog = new Watchdog(
+      limits,
+      clock,
+      () => this.#all(),
+      (worker, crossing, overrun) => this.#stopOverrun(worker, crossing, overrun),
+    );
+  }
+
+  /** Starts the workers and the spares; resolves when the first worker is ready. */
+  async start(): Promise<void> {
+    for (let count = 0; count < this.#limits.maxWorkers; count++) this.#workers.push(this.#spawn());
+    for (let count = 0; count < this.#limits.maxSpareWorkers; count++) this.#spares.push(this.#spawn());
+    while (!this.#workers.some((worker) => worker.state.t === "ready")) {
+      if (this.#failedStarts >= maxFailedStarts)
+        throw leatError("INTERNAL", { problem: "worker threads do not start" });
+      await new Promise<void>((resolve) => this.#whenStarted.push(resolve));
+    }
+  }
+
+  readonly #whenStarted: (() => void)[] = [];
+
+  /** Hands a crossing to the worker with the least to do. False when none has room. */
+  dispatch(crossing: Crossing): boolean {
+    let best: WorkerHandle | undefined;
+    for (const worker of this.#workers) {
+      if (worker.hasRoom && (best === undefined || worker.queued < best.queued)) best = worker;
+    }
+    if (best === undefined) return false;
+    this.dispatchTo(best, crossing);
+    return true;
+  }
+
+  /** Hands a crossing to a worker that was {@link borrow}ed. */
+  dispatchTo(worker: WorkerHandle, crossing: Crossing): void {
+    worker.submit(crossing);
+    this.#watchdog.wake();
+  }
+
+  /** Whether any worker could take a crossing. */
+  get hasRoom(): boolean {
+    return this.#workers.some((worker) => worker.hasRoom);
+  }
+
+  /** Reads what was completed, on all workers. */
+  drain(): void {
+    for (const worker of this.#workers) if (worker.queued > 0) worker.drain();
+  }
+
+  /** The main thread will {@link drain} soon: completions need not wake it. */
+  disarm(): void {
+    for (const worker of this.#workers) if (worker.queued > 0) worker.disarm();
+  }
+
+  /** Makes all workers forget a pipeline that no crossing uses any more. */
+  drop(pipeline: number): void {
+    for (const worker of this.#all()) worker.drop(pipeline);
+  }
+
+  /** Takes a ready worker out of the pool, for work that must not hold up the others. Give it back with {@link giveBack}. */
+  async borrow(): Promise<WorkerHandle> {
+    if (this.#closing) throw leatError("DRAINING");
+    const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
+    const worker =
+      index >= 0
+        ? (this.#spares.splice(index, 1)[0] as WorkerHandle)
+        : await new Promise<WorkerHandle>((resolve) => {
+            this.#waitingForSpare.push(resolve);
+            if (this.#spares.length === 0) this.#spares.push(this.#spawn());
+          });
+    this.#lent.add(worker);
+    this.#fillSpares();
+    this.#count();
+    return worker;
+  }
+
+  /** Puts a worker back that was borrowed. */
+  giveBack(worker: WorkerHandle): void {
+    if (!this.#lent.delete(worker) || worker.state.t !== "ready") return;
+    this.#makeSpare(worker);
+  }
+
+  /** Figures that change by themselves, brought up to date. */
+  refreshStats(): void {
+    let instances = 0;
+    let busy = 0;
+    for (const worker of this.#all()) {
+      instances += Math.max(0, Atomics.load(worker.memory.words, Control.instances));
+      if (worker.queued > 0) busy++;
+    }
+    this.#stats.instances = instances;
+    this.#stats.busy = busy;
+    this.#count();
+  }
+
+  /** Ends all workers. What still runs in them is lost: drain first. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#watchdog.close();
+    const all = [...this.#all()];
+    for (const worker of all) worker.stop("shutdown");
+    await Promise.all(all.map((worker) => worker.ended()));
+  }
+
+  #all(): WorkerHandle[] {
+    return [...this.#workers, ...this.#spares, ...this.#lent];
+  }
+
+  #spawn(): WorkerHandle {
+    const events: WorkerEvents = {
+      ready: (worker) => this.#ready(worker),
+      completed: (worker, crossing, slot, output) => this.#events.completed(worker, crossing, slot, output),
+      drained: () => this.#events.room(),
+      guest: (message) => this.#events.guest(message),
+      dead: (worker, reason, left, running) => this.#dead(worker, reason, left, running),
+    };
+    return new WorkerHandle(this.#limits, this.#clock, events);
+  }
+
+  #ready(worker: WorkerHandle): void {
+    this.#failedStarts = 0;
+    for (const started of this.#whenStarted.splice(0)) started();
+    if (this.#spares.includes(worker)) this.#serveWaiting();
+    this.#count();
+    this.#events.room();
+  }
+
+  #makeSpare(worker: WorkerHandle): void {
+    if (
+      this.#spares.filter((spare) => spare.state.t === "ready").length >=
+      Math.max(1, this.#limits.maxSpareWorkers)
+    ) {
+      worker.stop("shutdown");
+    } else {
+      this.#spares.push(worker);
+      this.#serveWaiting();
+    }
+    this.#count();
+  }
+
+  #serveWaiting(): void {
+    const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
+    if (index < 0) return;
+    const waiting = this.#waitingForSpare.shift();
+    if (waiting !== undefined) waiting(this.#spares.splice(index, 1)[0] as WorkerHandle);
+  }
+
+  #stopOverrun(worker: WorkerHandle, crossing: Crossing, overrun: Overrun): void {
+    if (worker.state.t !== "ready") return;
+    this.#overruns.set(worker, { crossing, overrun });
+    worker.stop(overrun.t === "cancelled" ? "cancelled" : "timeout");
+    // The spare takes over at once; the thread may take a while to end.
+    this.#replace(worker);
+    this.#events.room();
+  }
+
+  #dead(
+    worker: WorkerHandle,
+    reason: StopReason,
+    left: readonly Crossing[],
+    running: Crossing | undefined,
+  ): void {
+    const overrun = this.#overruns.get(worker);
+    this.#overruns.delete(worker);
+    this.#lent.delete(worker);
+    if (reason !== "shutdown") {
+      this.#stats.stopped.set(reason, (this.#stats.stopped.get(reason) ?? 0) + 1);
+      this.#events.stopped(reason, worker.problem);
+      if (overrun === undefined) this.#failedStarts++;
+    }
+    for (const started of this.#whenStarted.splice(0)) started();
+    if (running !== undefined) this.#blame(worker, running, overrun);
+    for (const crossing of [...left].reverse()) this.#events.again(crossing);
+    if (!this.#closing) this.#replace(worker);
+    this.#count();
+    this.#events.room();
+  }
+
+  /** Remembers what stopped the worker, so that it is not run again. */
+  #blame(
+    worker: WorkerHandle,
+    running: Crossing,
+    stopped: { crossing: Crossing; overrun: Overrun } | undefined,
+  ): void {
+    const { words } = worker.memory;
+    if (stopped !== undefined && stopped.crossing === running) {
+      afterOverrun(running, stopped.overrun, this.#limits, this.#clock.nowMs());
+    } else if (stopped === undefined) {
+      afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
+    }
+  }
+
+  /** Puts a spare in a worker's place. */
+  #replace(worker: WorkerHandle): void {
+    const index = this.#workers.indexOf(worker);
+    const spareIndex = this.#spares.indexOf(worker);
+    if (spareIndex >= 0) this.#spares.splice(spareIndex, 1);
+    if (index >= 0) {
+      const ready = this.#spares.findIndex((spare) => spare.state.t === "ready");
+      const next = ready >= 0 ? this.#spares.splice(ready, 1)[0] : this.#spares.shift();
+      this.#workers[index] = next ?? this.#spawn();
+    }
+    this.#fillSpares();
+  }
+
+  #fillSpares(): void {
+    if (this.#closing || this.#failedStarts >= maxFailedStarts) return;
+    const wanted = Math.max(this.#limits.maxSpareWorkers, this.#waitingForSpare.length > 0 ? 1 : 0);
+    while (this.#spares.length < wanted) this.#spares.push(this.#spawn());
+  }
+
+  #count(): void {
+    this.#stats.workers = this.#workers.filter((worker) => worker.state.t === "ready").length;
+    this.#stats.spares = this.#spares.filter((worker) => worker.state.t === "ready").length;
+  }
+}

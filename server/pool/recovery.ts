@@ -1,0 +1,62 @@
+/**
+ * What a crossing must not do again after it has stopped a worker.
+ *
+ * @module
+ */
+
+import { ExclusionCode, unknownRecord, wholeStage } from "../bridge/layout.ts";
+import type { Limits } from "../limits.ts";
+import type { Crossing } from "./crossing.ts";
+import type { Overrun } from "./watchdog.ts";
+
+/**
+ * The watchdog has stopped the crossing's worker.
+ *
+ * A record over its limit fails alone. A batch over its limit blames nobody: its records run one by one next, so
+ * that each has its own limit. What a crossing may cost in all is bounded: when it has spent the time of
+ * `maxFaultsPerBatch + 2` batches, or no further record can be remembered, all that is left at the stage fails.
+ */
+export function afterOverrun(
+  crossing: Crossing,
+  overrun: Overrun,
+  limits: Readonly<Limits>,
+  nowMs: number,
+): void {
+  crossing.spentMs += nowMs - crossing.startedMs;
+  if (overrun.t === "cancelled") return;
+  const spec = crossing.pipeline.spec.stages[overrun.stage];
+  const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
+  if (overrun.t === "init") {
+    crossing.exclusions.push({ stage: overrun.stage, record: wholeStage, code: ExclusionCode.initTimeout });
+  } else if (crossing.spentMs > allowedMs || !crossing.canExclude) {
+    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.timeout);
+  } else if (overrun.t === "record") {
+    exclude(crossing, overrun.stage, overrun.record, ExclusionCode.timeout);
+    if (crossing.exclusions.length >= limits.maxFaultsPerBatch) {
+      exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout);
+    }
+  } else {
+    exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout);
+  }
+}
+
+/** The crossing's worker has died while it ran: the record that the guest had named is blamed, else they run one by one. */
+export function afterLoss(crossing: Crossing, stage: number, record: number): void {
+  const stepwise = crossing.exclusions.some(
+    (known) => known.stage === stage && known.record === unknownRecord,
+  );
+  if (record >= 0) exclude(crossing, stage, record, ExclusionCode.workerLost);
+  else exclude(crossing, stage, stepwise ? wholeStage : unknownRecord, ExclusionCode.workerLost);
+}
+
+/** The last place of the table is kept for giving up on the stage. */
+function exclude(crossing: Crossing, stage: number, record: number, code: number): void {
+  const known = crossing.exclusions.some((other) => other.stage === stage && other.record === record);
+  if (known && record === unknownRecord) return;
+  const kept = known ? wholeStage : record;
+  if (!crossing.canExclude) {
+    crossing.exclusions[crossing.exclusions.length - 1] = { stage, record: wholeStage, code };
+  } else {
+    crossing.exclusions.push({ stage, record: kept, code });
+  }
+}

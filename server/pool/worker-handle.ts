@@ -1,0 +1,281 @@
+/**
+ * The main thread's side of one worker thread: its slots, its life and what it runs.
+ *
+ * @module
+ */
+
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
+import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
+import type { FromWorker, GuestCounters, GuestLog } from "../bridge/from-worker.ts";
+import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
+import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
+import type { Clock } from "../clock.ts";
+import type { Limits } from "../limits.ts";
+import type { Crossing } from "./crossing.ts";
+import { writeCrossing } from "./slot-writer.ts";
+
+/** The life of a worker. */
+export type WorkerState =
+  | { readonly t: "starting" }
+  | { readonly t: "ready" }
+  | { readonly t: "stopping"; readonly reason: StopReason }
+  | { readonly t: "dead"; readonly reason: StopReason };
+
+/** Why a worker ended. */
+export type StopReason = "timeout" | "cancelled" | "crash" | "out_of_memory" | "shutdown";
+
+/** Who is told what happens in a worker. */
+export interface WorkerEvents {
+  /** It waits for slots for the first time. */
+  ready(worker: WorkerHandle): void;
+  /** A crossing's slot was completed; the slot is free once `finish` returns true, else when `freeSlot` is called. */
+  completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
+  /** Completed slots were read. */
+  drained(worker: WorkerHandle): void;
+  /** A guest said something. */
+  guest(message: GuestLog | GuestCounters): void;
+  /** It is gone; `left` had not completed, in the order of their submission. */
+  dead(
+    worker: WorkerHandle,
+    reason: StopReason,
+    left: readonly Crossing[],
+    running: Crossing | undefined,
+  ): void;
+}
+
+/** Where worker threads start: `entry.ts` in the source tree, `entry.js` in a published package. */
+const entry = new URL(`../thread/entry${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+
+let workersStarted = 0;
+
+/** One worker thread. */
+export class WorkerHandle {
+  /** Names the worker in telemetry, from 1. */
+  readonly number = ++workersStarted;
+  readonly memory: SlotMemory;
+  state: WorkerState = { t: "starting" };
+  /** Crossings submitted and not completed. */
+  queued = 0;
+  readonly #limits: Readonly<Limits>;
+  readonly #clock: Clock;
+  readonly #events: WorkerEvents;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #submit: RingWriter;
+  readonly #complete: RingReader;
+  readonly #running: (Crossing | undefined)[];
+  readonly #submittedOrder: number[] = [];
+  readonly #freeSlots: number[];
+  readonly #outputs = new Map<number, Buffer>();
+  readonly #loaded = new Set<number>();
+  #problem: unknown;
+
+  constructor(limits: Readonly<Limits>, clock: Clock, events: WorkerEvents) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#events = events;
+    this.memory = new SlotMemory(layoutFor(limits));
+    this.memory.words[Control.currentSlot] = -1;
+    this.memory.words[Control.armed] = 1;
+    this.#submit = new RingWriter(this.memory, "submit");
+    this.#complete = new RingReader(this.memory, "complete");
+    this.#running = new Array(this.memory.layout.slots).fill(undefined);
+    this.#freeSlots = Array.from({ length: this.memory.layout.slots }, (_, slot) => slot).reverse();
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const start: WorkerStart = { shared: this.memory.shared, limits, port: port2, worker: this.number };
+    this.#worker = new Worker(entry, {
+      name: `leat-${this.number}`,
+      workerData: start,
+      transferList: [port2],
+      execArgv: [],
+      stdout: false,
+      stderr: false,
+      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 },
+    });
+    this.#port.on("message", (message: FromWorker) => this.#receive(message));
+    this.#worker.on("error", (error) => {
+      this.#problem = error;
+    });
+    this.#worker.on("exit", () => this.#exited());
+  }
+
+  /** Whether another crossing can be submitted. */
+  get hasRoom(): boolean {
+    return (
+      this.state.t === "ready" && this.queued < this.#limits.maxWorkerQueue && this.#freeSlots.length > 0
+    );
+  }
+
+  /** Hands a crossing to the worker. Call only when {@link hasRoom}. */
+  submit(crossing: Crossing): void {
+    const slot = this.#freeSlots.pop();
+    if (slot === undefined) throw new Error("no free slot");
+    const { spec } = crossing.pipeline;
+    if (!this.#loaded.has(spec.id)) {
+      this.#loaded.add(spec.id);
+      this.#post({ type: "load", pipeline: spec });
+    }
+    this.#running[slot] = crossing;
+    this.#submittedOrder.push(slot);
+    this.queued++;
+    crossing.startedMs = this.#clock.nowMs();
+    const transferred = writeCrossing(this.memory, slot, crossing);
+    if (transferred !== undefined)
+      this.#post({ type: "input", slot, bytes: transferred }, [transferred.buffer]);
+    crossing.copyInMs = this.#clock.nowMs() - crossing.startedMs;
+    const cancelled = this.memory.slot(slot) + Slot.cancelled;
+    crossing.running(() => Atomics.store(this.memory.words, cancelled, 1));
+    this.#submit.push(slot);
+    this.#ring();
+  }
+
+  /** Makes the worker forget a pipeline that no crossing uses any more. */
+  drop(pipeline: number): void {
+    if (this.state.t === "dead" || !this.#loaded.delete(pipeline)) return;
+    this.#post({ type: "drop", id: pipeline });
+    this.#ring();
+  }
+
+  /** Reads completed slots now; no message will be sent for them. */
+  drain(): void {
+    const { words } = this.memory;
+    let any = false;
+    for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) {
+      any = true;
+      this.#finish(slot);
+    }
+    if (any) this.#events.drained(this);
+    Atomics.store(words, Control.armed, 1);
+    // A slot that completed before the word was set sent no message.
+    if (this.#complete.ready && Atomics.exchange(words, Control.armed, 0) === 1) this.drain();
+  }
+
+  /** The main thread will drain soon by itself: completions need not wake it. */
+  disarm(): void {
+    Atomics.store(this.memory.words, Control.armed, 0);
+  }
+
+  /** Takes a slot back whose result was used. */
+  freeSlot(slot: number): void {
+    this.#freeSlots.push(slot);
+  }
+
+  /** The crossing that the worker runs at this moment. */
+  get current(): Crossing | undefined {
+    const slot = Atomics.load(this.memory.words, Control.currentSlot);
+    return slot < 0 ? undefined : this.#running[slot];
+  }
+
+  /** Ends the thread, wherever it is. `dead` is told when it has ended. */
+  stop(reason: StopReason): void {
+    if (this.state.t === "stopping" || this.state.t === "dead") return;
+    this.state = { t: "stopping", reason };
+    void this.#worker.terminate();
+  }
+
+  /** Resolves when the thread has ended. */
+  async ended(): Promise<void> {
+    if (this.state.t === "dead") return;
+    await new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+  }
+
+  /** What the worker has used of the processor. Answers even while a guest loops. */
+  cpuUsage(): Promise<NodeJS.CpuUsage> {
+    return this.#worker.cpuUsage();
+  }
+
+  /** Lets the process end although the worker lives. */
+  unref(): void {
+    this.#worker.unref();
+    this.#port.unref();
+  }
+
+  #finish(slot: number): void {
+    const crossing = this.#running[slot];
+    if (crossing === undefined) throw new Error(`slot ${slot} completed, and nothing ran in it`);
+    const { words } = this.memory;
+    const base = this.memory.slot(slot);
+    const transferred = words[base + Slot.transfer] === Transfer.output;
+    if (transferred || words[base + Slot.reported] === 1) this.#readMessages();
+    this.#running[slot] = undefined;
+    this.#submittedOrder.splice(this.#submittedOrder.indexOf(slot), 1);
+    this.queued--;
+    const output = this.#outputs.get(slot);
+    this.#outputs.delete(slot);
+    this.#events.completed(this, crossing, slot, output);
+  }
+
+  /** What a worker posts before it completes a slot has arrived when the slot has. */
+  #readMessages(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: FromWorker } | undefined;
+      if (received === undefined) return;
+      // Completions are being read already.
+      if (received.message.type !== "completed") this.#receive(received.message);
+    }
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case "ready":
+        if (this.state.t !== "starting") return;
+        this.state = { t: "ready" };
+        this.#events.ready(this);
+        return;
+      case "completed":
+        this.drain();
+        return;
+      case "report": {
+        const crossing = this.#running[message.slot];
+        if (crossing !== undefined) crossing.report = message;
+        return;
+      }
+      case "output":
+        this.#outputs.set(message.slot, Buffer.from(message.bytes.buffer));
+        return;
+      case "log":
+      case "counters":
+        this.#events.guest(message);
+        return;
+    }
+  }
+
+  #exited(): void {
+    const reason = this.state.t === "stopping" ? this.state.reason : this.#exitReason();
+    this.#readMessages();
+    for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);
+    const running = this.current;
+    const left: Crossing[] = [];
+    for (const slot of this.#submittedOrder) {
+      const crossing = this.#running[slot];
+      if (crossing !== undefined) left.push(crossing);
+    }
+    this.#submittedOrder.length = 0;
+    this.queued = 0;
+    this.state = { t: "dead", reason };
+    this.#port.close();
+    this.#events.dead(this, reason, left, running);
+  }
+
+  #exitReason(): StopReason {
+    const code = (this.#problem as { code?: string } | undefined)?.code;
+    return code === "ERR_WORKER_OUT_OF_MEMORY" ? "out_of_memory" : "crash";
+  }
+
+  /** What ended the thread, when it ended by itself. */
+  get problem(): string {
+    return this.#problem instanceof Error ? this.#problem.message : "the worker thread ended";
+  }
+
+  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, transfer);
+    Atomics.add(this.memory.words, Control.posted, 1);
+  }
+
+  #ring(): void {
+    const { words } = this.memory;
+    Atomics.add(words, Control.doorbell, 1);
+    if (Atomics.load(words, Control.asleep) === 1) Atomics.notify(words, Control.doorbell);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Checks a pipeline as a client or a file gives it.
+ *
+ * @module
+ */
+
+import { OnFailure, type Pipeline, type Stage } from "@leat/proto";
+import type { FailurePolicy } from "../bridge/pipeline-spec.ts";
+import { leatError } from "../errors.ts";
+import { type Limits, wasmPageBytes } from "../limits.ts";
+import { isName, nameRule } from "./names.ts";
+
+/** A stage with every setting that the definition leaves open filled in. */
+export interface StageDefinition {
+  readonly name: string;
+  readonly module: string;
+  readonly configJson: string;
+  readonly batchTimeoutMs: number;
+  readonly recordTimeoutMs: number;
+  readonly memoryBytes: number;
+  readonly onFailure: FailurePolicy;
+  readonly fresh: boolean;
+}
+
+const policies: ReadonlyMap<number, FailurePolicy> = new Map<number, FailurePolicy>([
+  [OnFailure.UNSPECIFIED, "fail"],
+  [OnFailure.FAIL, "fail"],
+  [OnFailure.DROP, "drop"],
+  [OnFailure.PASS, "pass"],
+]);
+
+/** `InstancePolicy.FRESH`. */
+const freshPolicy = 2;
+
+/**
+ * Checks a pipeline and fills in what it leaves open.
+ *
+ * @throws LeatError PIPELINE_INVALID naming the field
+ */
+export function readStages(pipeline: Pipeline, limits: Readonly<Limits>): StageDefinition[] {
+  if (!isName(pipeline.name)) invalid("pipeline.name", `"${cut(pipeline.name)}" is no name: ${nameRule}`);
+  const { stages } = pipeline;
+  if (stages.length === 0) invalid("pipeline.stages", "a pipeline needs at least 1 stage");
+  if (stages.length > limits.maxStages) {
+    invalid("pipeline.stages", `measured ${stages.length}, the limit maxStages is ${limits.maxStages}`);
+  }
+  const names = new Set<string>();
+  return stages.map((stage, index) => {
+    const read = readStage(stage, `pipeline.stages[${index}]`, limits);
+    if (names.has(read.name))
+      invalid(`pipeline.stages[${index}].name`, `"${read.name}" is the name of an earlier stage`);
+    names.add(read.name);
+    return read;
+  });
+}
+
+function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageDefinition {
+  if (stage.module === "") invalid(`${path}.module`, "a stage needs a module");
+  const name = stage.name === "" ? defaultName(stage.module) : stage.name;
+  if (!isName(name)) invalid(`${path}.name`, `"${cut(name)}" is no name: ${nameRule}`);
+  const onFailure = policies.get(stage.onFailure);
+  if (onFailure === undefined)
+    invalid(`${path}.on_failure`, `${stage.onFailure} is no policy; use FAIL, DROP or PASS`);
+  if (stage.instances < 0 || stage.instances > freshPolicy) {
+    invalid(`${path}.instances`, `${stage.instances} is no policy; use REUSE or FRESH`);
+  }
+  const bounded = (
+    field: string,
+    value: number | bigint | undefined,
+    limit: number,
+    limitName: string,
+  ): number => {
+    if (value === undefined) return limit;
+    if (value < 1 || value > limit) {
+      invalid(`${path}.limits.${field}`, `${value} is outside of 1 to ${limit}, the server's ${limitName}`);
+    }
+    return Number(value);
+  };
+  const { batchTimeoutMs, recordTimeoutMs, memoryBytes } = stage.limits ?? {};
+  const batchMs = bounded(
+    "batch_timeout_ms",
+    batchTimeoutMs,
+    limits.maxBatchExecutionMs,
+    "maxBatchExecutionMs",
+  );
+  const memory = bounded("memory_bytes", memoryBytes, limits.maxGuestMemoryBytes, "maxGuestMemoryBytes");
+  if (memory < wasmPageBytes)
+    invalid(`${path}.limits.memory_bytes`, `${memory} is less than one page, ${wasmPageBytes}`);
+  return {
+    name,
+    module: stage.module,
+    configJson: readConfig(stage.configJson, `${path}.config_json`, limits),
+    batchTimeoutMs: batchMs,
+    recordTimeoutMs: Math.min(
+      bounded("record_timeout_ms", recordTimeoutMs, limits.maxRecordExecutionMs, "maxRecordExecutionMs"),
+      batchMs,
+    ),
+    memoryBytes: Math.floor(memory / wasmPageBytes) * wasmPageBytes,
+    onFailure: onFailure ?? "fail",
+    fresh: stage.instances === freshPolicy,
+  };
+}
+
+/** A module's configuration: empty means `{}`. @throws LeatError PIPELINE_INVALID */
+export function readConfig(configJson: string, path: string, limits: Readonly<Limits>): string {
+  if (configJson === "") return "{}";
+  const bytes = Buffer.byteLength(configJson);
+  if (bytes > limits.maxConfigBytes)
+    invalid(path, `measured ${bytes} bytes, the limit maxConfigBytes is ${limits.maxConfigBytes}`);
+  try {
+    JSON.parse(configJson);
+  } catch (error) {
+    invalid(path, `not JSON: ${(error as Error).message}`);
+  }
+  return configJson;
+}
+
+/** The module's name without its version, or the first digits of a digest. */
+function defaultName(reference: string): string {
+  if (reference.startsWith("sha256:")) return reference.slice(7, 19);
+  return reference.split("@", 1)[0] ?? reference;
+}
+
+function invalid(field: string, problem: string): never {
+  throw leatError("PIPELINE_INVALID", { field, problem });
+}
+
+function cut(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}

@@ -1,0 +1,109 @@
+/**
+ * The pipelines that serve: stored ones by name, and those of chains that calls brought along.
+ *
+ * @module
+ */
+
+import type { Pipeline } from "@leat/proto";
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { Limits } from "../limits.ts";
+import type { Pool } from "../pool/pool.ts";
+import { ServingPipeline } from "../pool/serving-pipeline.ts";
+
+/** A stored pipeline: what was put, and what runs. */
+export interface StoredPipeline {
+  readonly definition: Pipeline;
+  readonly serving: ServingPipeline;
+}
+
+/** Pipelines by name, and a bounded cache of inline ones. */
+export class PipelineTable {
+  readonly #limits: Readonly<Limits>;
+  readonly #pool: Pool;
+  readonly #stored = new Map<string, StoredPipeline>();
+  /** In the order of their last use. */
+  readonly #inline = new Map<string, ServingPipeline>();
+  /** For what guests log and count. */
+  readonly #byId = new Map<number, ServingPipeline>();
+
+  constructor(limits: Readonly<Limits>, pool: Pool) {
+    this.#limits = limits;
+    this.#pool = pool;
+  }
+
+  /** The stored pipeline of a name. */
+  stored(name: string): StoredPipeline | undefined {
+    return this.#stored.get(name);
+  }
+
+  /** All stored pipelines, by name. */
+  list(): StoredPipeline[] {
+    return [...this.#stored.keys()].sort().map((name) => this.#stored.get(name) as StoredPipeline);
+  }
+
+  /** How many are stored. */
+  get size(): number {
+    return this.#stored.size;
+  }
+
+  /** Stores a pipeline in place of the one of its name. Batches in flight finish on the old one. */
+  put(definition: Pipeline, spec: PipelineSpec): StoredPipeline {
+    const stored = { definition, serving: this.#serve(spec) };
+    const before = this.#stored.get(definition.name);
+    this.#stored.set(definition.name, stored);
+    before?.serving.retire();
+    return stored;
+  }
+
+  /** Deletes a stored pipeline. Batches in flight finish. */
+  delete(name: string): void {
+    this.#stored.get(name)?.serving.retire();
+    this.#stored.delete(name);
+  }
+
+  /** The pipeline of an inline chain that was built before. */
+  inline(key: string): ServingPipeline | undefined {
+    const found = this.#inline.get(key);
+    if (found !== undefined) {
+      this.#inline.delete(key);
+      this.#inline.set(key, found);
+    }
+    return found;
+  }
+
+  /** Keeps the pipeline of an inline chain; the one unused for longest gives way. */
+  addInline(key: string, spec: PipelineSpec): ServingPipeline {
+    const serving = this.#serve(spec);
+    this.#inline.get(key)?.retire();
+    this.#inline.set(key, serving);
+    for (const [oldest, pipeline] of this.#inline) {
+      if (this.#inline.size <= this.#limits.maxInlinePipelines) break;
+      this.#inline.delete(oldest);
+      pipeline.retire();
+    }
+    return serving;
+  }
+
+  /** Forgets inline chains that run a module. */
+  dropInlineOf(digest: string): void {
+    for (const [key, pipeline] of this.#inline) {
+      if (!pipeline.spec.stages.some((stage) => stage.digest === digest)) continue;
+      this.#inline.delete(key);
+      pipeline.retire();
+    }
+  }
+
+  /** The pipeline of an id, while batches may still run through it. */
+  byId(id: number): PipelineSpec | undefined {
+    return this.#byId.get(id)?.spec;
+  }
+
+  #serve(spec: PipelineSpec): ServingPipeline {
+    const serving = new ServingPipeline(spec, () => {
+      this.#byId.delete(spec.id);
+      this.#pool.drop(spec.id);
+    });
+    this.#byId.set(spec.id, serving);
+    return serving;
+  }
+}

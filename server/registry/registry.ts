@@ -1,0 +1,295 @@
+/**
+ * The control plane's state: modules, pipelines, and every change of them. A change that fails
+ * leaves everything as it was.
+ *
+ * @module
+ */
+
+import { clone, create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Pipeline, PipelineSchema, type Target } from "@leat/proto";
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { Clock } from "../clock.ts";
+import { leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import type { CompiledModuleCache } from "../module/cache.ts";
+import { abiName } from "../module/abi.ts";
+import { compileModule } from "../module/compile.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import type { ModuleStore } from "../store/module-store.ts";
+import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
+import { isName, nameRule, parseReference } from "./names.ts";
+import { nextPipelineId, PipelineBuilder, type ResolveModule } from "./pipeline-builder.ts";
+import { readConfig, readStages } from "./pipeline-definition.ts";
+import { PipelineTable, type StoredPipeline } from "./pipeline-table.ts";
+import { Turnstile } from "./turnstile.ts";
+import { WarmUp, warmUpError } from "./warm-up.ts";
+
+/** A module to load. */
+export interface ModuleLoad {
+  readonly name: string;
+  /** Empty takes the first 12 digits of the digest. */
+  readonly version: string;
+  readonly wasm: Uint8Array;
+  /** Configuration for the warm-up; empty passes `{}` and forgives its refusal. */
+  readonly sampleConfigJson: string;
+  readonly dryRun: boolean;
+}
+
+/** Everything the registry works with. */
+export interface RegistryParts {
+  readonly limits: Readonly<Limits>;
+  readonly clock: Clock;
+  readonly store: ModuleStore;
+  readonly cache: CompiledModuleCache;
+  readonly pool: Pool;
+}
+
+/** Which modules and pipelines there are. */
+export class Registry {
+  readonly modules: ModuleCatalog;
+  readonly pipelines: PipelineTable;
+  readonly #parts: RegistryParts;
+  readonly #builder: PipelineBuilder;
+  readonly #warmUp: WarmUp;
+  readonly #turnstile = new Turnstile();
+  readonly #building = new Map<string, Promise<ServingPipeline>>();
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
+    this.modules = new ModuleCatalog(parts.limits);
+    this.pipelines = new PipelineTable(parts.limits, parts.pool);
+    this.#builder = new PipelineBuilder(parts.limits, this.modules, parts.store, parts.cache);
+    this.#warmUp = new WarmUp(parts.pool, parts.clock);
+  }
+
+  /**
+   * Checks, compiles, warms up and stores a module. Pipelines that follow the module's active version
+   * move to the new one, all together or, when one of them does not take it, not at all.
+   *
+   * @throws LeatError as LoadModule documents
+   */
+  load(load: ModuleLoad): Promise<{ entry: ModuleEntry; alreadyLoaded: boolean }> {
+    return this.#turnstile.run(() => this.#load(load));
+  }
+
+  async #load(load: ModuleLoad): Promise<{ entry: ModuleEntry; alreadyLoaded: boolean }> {
+    checkName("name", load.name);
+    if (load.version !== "") checkName("version", load.version);
+    const { limits } = this.#parts;
+    const configJson = readConfig(load.sampleConfigJson, "sample_config_json", limits);
+    const compiled = await compileModule(load.wasm, limits);
+    const version = load.version === "" ? compiled.digest.slice(7, 19) : load.version;
+    const present = this.modules.find(load.name, version);
+    if (present !== undefined && present.digest === compiled.digest)
+      return { entry: present, alreadyLoaded: true };
+    if (present !== undefined) {
+      throw leatError("MODULE_VERSION_BOUND", { module: `${load.name}@${version}`, digest: present.digest });
+    }
+    this.modules.checkRoom();
+    const entry: ModuleEntry = {
+      name: load.name,
+      version,
+      digest: compiled.digest,
+      sizeBytes: compiled.sizeBytes,
+      abi: abiName,
+      loadTimeMs: this.#parts.clock.nowMs(),
+      compileUs: compiled.compileUs,
+      imports: compiled.inspected.imports.map(({ module, name }) => `${module}.${name}`),
+      exports: compiled.inspected.exports.map(({ name }) => name),
+    };
+    await this.#warmModule(entry, compiled, configJson, load.sampleConfigJson !== "");
+    if (load.dryRun) return { entry, alreadyLoaded: false };
+    await this.#parts.store.put(entry.digest, load.wasm);
+    const moved = await this.#prepareFollowers(entry);
+    this.modules.add(entry);
+    for (const { definition, spec } of moved) this.pipelines.put(definition, spec);
+    return { entry, alreadyLoaded: false };
+  }
+
+  async #warmModule(
+    entry: ModuleEntry,
+    compiled: Awaited<ReturnType<typeof compileModule>>,
+    configJson: string,
+    configGiven: boolean,
+  ): Promise<void> {
+    const { limits } = this.#parts;
+    const { name, version, digest } = entry;
+    const spec: PipelineSpec = {
+      id: nextPipelineId(),
+      name: `${name}@${version}`,
+      stages: [
+        {
+          name,
+          module: name,
+          version,
+          digest,
+          identity: { stage: name, module: name, version, digest },
+          compiled: compiled.module,
+          codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
+          configJson,
+          batchTimeoutMs: limits.maxBatchExecutionMs,
+          recordTimeoutMs: limits.maxRecordExecutionMs,
+          memoryBytes: limits.maxGuestMemoryBytes,
+          onFailure: "fail",
+          fresh: false,
+        },
+      ],
+    };
+    const problem = await this.#warmUp.run(spec);
+    if (problem === undefined) return;
+    // A module that needs a configuration is checked again by each pipeline that gives it one.
+    if (problem.code === "init_failed" && !configGiven) return;
+    throw warmUpError(problem, spec);
+  }
+
+  /** Builds and warms the pipelines that will move to a new active version. */
+  async #prepareFollowers(entry: ModuleEntry): Promise<{ definition: Pipeline; spec: PipelineSpec }[]> {
+    const resolve: ResolveModule = (reference) => {
+      const parsed = parseReference(reference);
+      return parsed.t === "active" && parsed.name === entry.name ? entry : this.modules.resolve(reference);
+    };
+    const followers = this.pipelines
+      .list()
+      .filter(({ definition }) => definition.stages.some((stage) => stage.module === entry.name));
+    const prepared = [];
+    for (const { definition } of followers) {
+      prepared.push({ definition, spec: await this.#prepare(definition, resolve) });
+    }
+    return prepared;
+  }
+
+  /** Takes a module out. @throws LeatError MODULE_NOT_FOUND, MODULE_AMBIGUOUS, MODULE_IN_USE */
+  unload(reference: string): Promise<ModuleEntry> {
+    return this.#turnstile.run(async () => {
+      const entry = this.modules.resolveExactly(reference);
+      const users = this.usersOf(entry);
+      if (users.length > 0) {
+        const module = `${entry.name}@${entry.version}`;
+        throw leatError("MODULE_IN_USE", { module, pipelines: users.join(", ") });
+      }
+      const { digestStillUsed } = this.modules.remove(entry);
+      if (!digestStillUsed) {
+        this.pipelines.dropInlineOf(entry.digest);
+        this.#parts.cache.delete(entry.digest);
+        await this.#parts.store.delete(entry.digest);
+      }
+      return entry;
+    });
+  }
+
+  /** The names of the stored pipelines that run a module version now. */
+  usersOf(entry: ModuleEntry): string[] {
+    return this.pipelines
+      .list()
+      .filter(({ serving }) =>
+        serving.spec.stages.some((stage) => stage.module === entry.name && stage.version === entry.version),
+      )
+      .map(({ definition }) => definition.name);
+  }
+
+  /** Stores a pipeline. @throws LeatError as PutPipeline documents */
+  putPipeline(pipeline: Pipeline): Promise<StoredPipeline> {
+    return this.#turnstile.run(async () => {
+      const before = this.pipelines.stored(pipeline.name);
+      if (before === undefined && this.pipelines.size >= this.#parts.limits.maxPipelines) {
+        const { maxPipelines } = this.#parts.limits;
+        throw leatError("TOO_MANY_PIPELINES", {
+          limit: "maxPipelines",
+          value: maxPipelines,
+          measured: this.pipelines.size + 1,
+        });
+      }
+      const definition = clone(PipelineSchema, pipeline);
+      definition.revision = (before?.definition.revision ?? 0) + 1;
+      definition.updateTime = timestampFromMs(Math.floor(this.#parts.clock.nowMs()));
+      const spec = await this.#prepare(definition);
+      return this.pipelines.put(definition, spec);
+    });
+  }
+
+  /** Deletes a pipeline. @throws LeatError PIPELINE_NOT_FOUND */
+  deletePipeline(name: string): Promise<void> {
+    return this.#turnstile.run(async () => {
+      this.getPipeline(name);
+      this.pipelines.delete(name);
+    });
+  }
+
+  /** A stored pipeline. @throws LeatError PIPELINE_NOT_FOUND */
+  getPipeline(name: string): StoredPipeline {
+    const stored = this.pipelines.stored(name);
+    if (stored === undefined) throw leatError("PIPELINE_NOT_FOUND", { pipeline: name });
+    return stored;
+  }
+
+  async #prepare(definition: Pipeline, resolve?: ResolveModule): Promise<PipelineSpec> {
+    const stages = readStages(definition, this.#parts.limits);
+    const spec = await this.#builder.build(definition.name, stages, resolve);
+    const problem = await this.#warmUp.run({ ...spec, id: nextPipelineId() });
+    if (problem !== undefined) throw warmUpError(problem, spec);
+    return spec;
+  }
+
+  /**
+   * The pipeline that a call's target names, when nothing has to be built for it.
+   *
+   * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, REQUEST_INVALID
+   */
+  resolveNow(target: Target | undefined): ServingPipeline | undefined {
+    switch (target?.target.case) {
+      case "pipeline":
+        return this.getPipeline(target.target.value).serving;
+      case "inline":
+        return this.pipelines.inline(this.#inlineKey(target.target.value.modules));
+      default:
+        throw leatError("REQUEST_INVALID", {
+          field: "target",
+          problem: "name a pipeline or an inline chain of modules",
+        });
+    }
+  }
+
+  /** As {@link resolveNow}, but builds an inline chain that was not used before. */
+  async resolve(target: Target | undefined): Promise<ServingPipeline> {
+    const found = this.resolveNow(target);
+    if (found !== undefined) return found;
+    const modules = target?.target.case === "inline" ? target.target.value.modules : [];
+    const key = this.#inlineKey(modules);
+    let building = this.#building.get(key);
+    if (building === undefined) {
+      building = this.#buildInline(key, modules).finally(() => this.#building.delete(key));
+      this.#building.set(key, building);
+    }
+    return building;
+  }
+
+  #inlineKey(modules: readonly string[]): string {
+    return modules.map((module) => this.modules.resolve(module).digest).join(",");
+  }
+
+  async #buildInline(key: string, modules: readonly string[]): Promise<ServingPipeline> {
+    const names = new Map<string, number>();
+    const pipeline = create(PipelineSchema, {
+      name: "inline",
+      stages: modules.map((module) => {
+        const { name } = this.modules.resolve(module);
+        const seen = (names.get(name) ?? 0) + 1;
+        names.set(name, seen);
+        return { name: seen === 1 ? name : `${name.slice(0, 60)}-${seen}`, module };
+      }),
+    });
+    const stages = readStages(pipeline, this.#parts.limits);
+    const spec = await this.#builder.build(`inline:${modules.join(",")}`, stages);
+    const problem = await this.#warmUp.run({ ...spec, id: nextPipelineId() });
+    if (problem !== undefined) throw warmUpError(problem, spec);
+    return this.pipelines.addInline(key, spec);
+  }
+}
+
+function checkName(field: string, name: string): void {
+  if (isName(name)) return;
+  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  throw leatError("REQUEST_INVALID", { field, problem: `"${shown}" is no name: ${nameRule}` });
+}

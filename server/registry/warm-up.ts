@@ -1,0 +1,112 @@
+/**
+ * Runs a pipeline before it serves: checks that its modules start, take their configuration and answer, and
+ * gives V8 the runs it needs to optimise them. Native code is shared, so all workers profit.
+ *
+ * @module
+ */
+
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { Clock } from "../clock.ts";
+import { LeatError, leatError } from "../errors.ts";
+import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
+import { Crossing, type CrossingReport } from "../pool/crossing.ts";
+import type { Pool } from "../pool/pool.ts";
+import { ServingPipeline } from "../pool/serving-pipeline.ts";
+import type { WorkerHandle } from "../pool/worker-handle.ts";
+import { sampleBatch } from "./sample-batch.ts";
+
+/** Batches of the warm-up: V8 has optimised hot functions after about as many. */
+const maxRounds = 40;
+/** How long the warm-up goes on at most, in milliseconds. */
+const maxWarmUpMs = 150;
+
+/** What the warm-up found wrong. */
+export interface WarmUpProblem {
+  readonly stage: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Warms pipelines up in a worker that serves nobody else. */
+export class WarmUp {
+  readonly #pool: Pool;
+  readonly #clock: Clock;
+
+  constructor(pool: Pool, clock: Clock) {
+    this.#pool = pool;
+    this.#clock = clock;
+  }
+
+  /**
+   * Runs the pipeline with no records, which must succeed, and then with sample records, whose fate does not matter.
+   *
+   * @param spec - its id must be its own: what guests count and log during warm-up is dropped by it
+   * @returns what went wrong in the first run, or undefined
+   */
+  async run(spec: PipelineSpec): Promise<WarmUpProblem | undefined> {
+    const worker = await this.#pool.borrow();
+    const pipeline = new ServingPipeline(spec, () => {});
+    try {
+      const problem = await this.#runOnce(worker, pipeline, Buffer.alloc(0));
+      if (problem !== undefined) return problem;
+      const samples = sampleBatch();
+      const endMs = this.#clock.nowMs() + maxWarmUpMs;
+      for (let round = 0; round < maxRounds && this.#clock.nowMs() < endMs; round++) {
+        if (worker.state.t !== "ready") break;
+        await this.#runOnce(worker, pipeline, samples);
+      }
+      return undefined;
+    } finally {
+      worker.drop(spec.id);
+      this.#pool.giveBack(worker);
+    }
+  }
+
+  async #runOnce(
+    worker: WorkerHandle,
+    pipeline: ServingPipeline,
+    batch: Buffer,
+  ): Promise<WarmUpProblem | undefined> {
+    const outcome = await new Promise<{ error?: LeatError; report?: CrossingReport | undefined }>(
+      (resolve) => {
+        const job = new BatchJob(
+          pipeline,
+          batch,
+          0,
+          batch.length,
+          false,
+          this.#clock.nowMs(),
+          (_, result) => {
+            if (result instanceof LeatError) resolve({ error: result });
+            else resolve({ report: settled(result, crossing) });
+          },
+        );
+        const crossing = new Crossing([job], "warm-up");
+        this.#pool.dispatchTo(worker, crossing);
+      },
+    );
+    if (outcome.error !== undefined) {
+      return {
+        stage: outcome.error.metadata["stage"] ?? "",
+        code: outcome.error.reason,
+        message: outcome.error.message,
+      };
+    }
+    const [sample] = outcome.report?.samples ?? [];
+    return sample;
+  }
+}
+
+function settled(result: BatchResult, crossing: Crossing): CrossingReport | undefined {
+  result.release();
+  return crossing.report;
+}
+
+/** Turns what a warm-up found into the error for a module's stage. */
+export function warmUpError(problem: WarmUpProblem, spec: PipelineSpec): LeatError {
+  const stage = spec.stages.find(({ name }) => name === problem.stage) ?? spec.stages[0];
+  const module = stage === undefined ? spec.name : `${stage.module}@${stage.version}`;
+  return problem.code === "init_failed"
+    ? leatError("MODULE_INIT_FAILED", { module, problem: problem.message })
+    : leatError("MODULE_WARMUP_FAILED", { module, problem: `${problem.code}: ${problem.message}` });
+}

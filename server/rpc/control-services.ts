@@ -1,0 +1,100 @@
+/**
+ * The control plane's services. Both doors serve these same implementations.
+ *
+ * @module
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type MetricsService,
+  type Module,
+  ModuleSchema,
+  type ModuleService,
+  type PipelineService,
+} from "@leat/proto";
+import { leatError } from "../errors.ts";
+import type { ModuleEntry } from "../registry/module-catalog.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Engine } from "./engine.ts";
+
+/** ModuleService over the registry. */
+export function moduleService({ registry }: Engine): ServiceImpl<typeof ModuleService> {
+  return {
+    loadModule: async (request) => {
+      const { entry, alreadyLoaded } = await registry.load(request);
+      return { module: describeModule(registry, entry), alreadyLoaded };
+    },
+    listModules: ({ name }) => ({
+      modules: registry.modules
+        .list(name === "" ? undefined : name)
+        .map((entry) => describeModule(registry, entry)),
+    }),
+    getModule: ({ reference }) => ({ module: describeModule(registry, registry.modules.resolve(reference)) }),
+    unloadModule: async ({ reference }) => {
+      const module = describeModule(registry, registry.modules.resolveExactly(reference));
+      await registry.unload(reference);
+      return { module };
+    },
+  };
+}
+
+/** PipelineService over the registry. */
+export function pipelineService({ registry }: Engine): ServiceImpl<typeof PipelineService> {
+  return {
+    putPipeline: async ({ pipeline }) => {
+      if (pipeline === undefined)
+        throw leatError("REQUEST_INVALID", { field: "pipeline", problem: "is not set" });
+      return { pipeline: (await registry.putPipeline(pipeline)).definition };
+    },
+    getPipeline: ({ name }) => ({ pipeline: registry.getPipeline(name).definition }),
+    listPipelines: () => ({ pipelines: registry.pipelines.list().map(({ definition }) => definition) }),
+    deletePipeline: async ({ name }) => {
+      await registry.deletePipeline(name);
+      return {};
+    },
+  };
+}
+
+const defaultIntervalMs = 1_000;
+const minIntervalMs = 100;
+const maxIntervalMs = 60_000;
+
+/** MetricsService over the engine's figures. */
+export function metricsService(engine: Engine): ServiceImpl<typeof MetricsService> {
+  return {
+    metrics: ({ pipeline }) => ({ snapshot: engine.snapshot(pipeline) }),
+    async *watchMetrics({ pipeline, intervalMs }, { signal }) {
+      const interval = intervalMs === 0 ? defaultIntervalMs : intervalMs;
+      if (interval < minIntervalMs || interval > maxIntervalMs) {
+        throw leatError("REQUEST_INVALID", {
+          field: "interval_ms",
+          problem: `${interval} is outside of ${minIntervalMs} to ${maxIntervalMs}`,
+        });
+      }
+      while (!signal.aborted && engine.state.t === "serving") {
+        yield { snapshot: engine.snapshot(pipeline) };
+        await delay(interval, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+function describeModule(registry: Registry, entry: ModuleEntry): Module {
+  const { name, version, digest, imports, exports } = entry;
+  return create(ModuleSchema, {
+    name,
+    version,
+    digest,
+    sizeBytes: BigInt(entry.sizeBytes),
+    loadTime: timestampFromMs(Math.floor(entry.loadTimeMs)),
+    compileUs: BigInt(entry.compileUs),
+    abi: entry.abi,
+    imports: [...imports],
+    exports: [...exports],
+    active: registry.modules.isActive(entry),
+    usedBy: registry.usersOf(entry),
+  });
+}

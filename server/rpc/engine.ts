@@ -1,0 +1,109 @@
+/**
+ * What the services work with: the parts behind the doors.
+ *
+ * @module
+ */
+
+import type { MetricsSnapshot } from "@leat/proto";
+import type { Admission } from "../admission/admission.ts";
+import type { Clock } from "../clock.ts";
+import { type LeatError, leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Scheduler } from "../scheduling/scheduler.ts";
+import type { BatchTracer } from "../telemetry/batch-trace.ts";
+
+/** A batch on its way in. */
+export interface Incoming {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Whether it may share a crossing: it was checked to be a valid batch, and it is small. */
+  readonly mergeable: boolean;
+}
+
+/** Whether the server takes new work. */
+export type EngineState = { readonly t: "serving" } | { readonly t: "draining" };
+
+/** The parts behind the doors. */
+export class Engine {
+  readonly limits: Readonly<Limits>;
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly admission: Admission;
+  readonly tracer: BatchTracer;
+  state: EngineState = { t: "serving" };
+  readonly #scheduler: Scheduler;
+  readonly #snapshot: (pipeline: string) => MetricsSnapshot;
+
+  constructor(parts: {
+    limits: Readonly<Limits>;
+    clock: Clock;
+    registry: Registry;
+    admission: Admission;
+    tracer: BatchTracer;
+    scheduler: Scheduler;
+    snapshot: (pipeline: string) => MetricsSnapshot;
+  }) {
+    this.limits = parts.limits;
+    this.clock = parts.clock;
+    this.registry = parts.registry;
+    this.admission = parts.admission;
+    this.tracer = parts.tracer;
+    this.#scheduler = parts.scheduler;
+    this.#snapshot = parts.snapshot;
+  }
+
+  /** All figures at this moment, or one pipeline's. */
+  snapshot(pipeline: string): MetricsSnapshot {
+    return this.#snapshot(pipeline);
+  }
+
+  /** @throws LeatError DRAINING */
+  checkServing(): void {
+    if (this.state.t === "draining") throw leatError("DRAINING");
+  }
+
+  /** @throws LeatError BATCH_TOO_LARGE */
+  checkBatchSize(bytes: number): void {
+    if (bytes <= this.limits.maxBatchBytes) return;
+    throw leatError("BATCH_TOO_LARGE", {
+      limit: "maxBatchBytes",
+      value: this.limits.maxBatchBytes,
+      measured: bytes,
+    });
+  }
+
+  /**
+   * Sends a batch on its way that was admitted.
+   *
+   * @param kind - whether it came as a call of its own or in a stream
+   * @param settle - called once; a result must be used or copied, and released, before it returns
+   */
+  submit(
+    kind: "unary" | "batch",
+    pipeline: ServingPipeline,
+    { bytes, start, end, mergeable }: Incoming,
+    trace: { readonly traceparent: string | undefined; readonly tracestate?: string | undefined },
+    settle: (outcome: BatchResult | LeatError, job: BatchJob) => void,
+  ): BatchJob {
+    const size = end - start;
+    const job = new BatchJob(
+      pipeline,
+      bytes,
+      start,
+      end,
+      mergeable,
+      this.clock.nowMs(),
+      (settled, outcome) => {
+        this.admission.release(size);
+        settle(outcome, settled);
+      },
+    );
+    job.trace = this.tracer.start(kind, pipeline.spec.name, trace.traceparent, trace.tracestate);
+    this.#scheduler.submit(job);
+    return job;
+  }
+}

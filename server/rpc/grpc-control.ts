@@ -1,0 +1,123 @@
+/**
+ * Mounts the control plane's services on grpc-js.
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { createHandlerContext, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import type {
+  MethodDefinition,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import { metricsService, moduleService, pipelineService } from "./control-services.ts";
+import type { Engine } from "./engine.ts";
+import { grpcStatus } from "./status.ts";
+
+/** A service for grpc-js's `addService`. */
+export interface MountedService {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+/** All services of the control plane. */
+export function controlDefinitions(engine: Engine): MountedService[] {
+  return [
+    mount(ModuleService, moduleService(engine)),
+    mount(PipelineService, pipelineService(engine)),
+    mount(MetricsService, metricsService(engine)),
+  ];
+}
+
+type MakeContext = (signal: AbortSignal) => HandlerContext;
+type UnaryImplementation = (request: Message, context: HandlerContext) => unknown;
+type StreamingImplementation = (request: Message, context: HandlerContext) => AsyncIterable<unknown>;
+
+/** Mounts a service whose methods take one request. */
+export function mount<Service extends DescService>(
+  service: Service,
+  methods: ServiceImpl<Service>,
+): MountedService {
+  const definition: Record<string, MethodDefinition<Message, Message>> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const method of service.methods) {
+    definition[method.localName] = {
+      path: `/${service.typeName}/${method.name}`,
+      requestStream: false,
+      responseStream: method.methodKind === "server_streaming",
+      requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+      requestSerialize: (message) => Buffer.from(toBinary(method.input, message)),
+      responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
+      responseDeserialize: (bytes) => fromBinary(method.output, bytes),
+    };
+    const context = (signal: AbortSignal) => handlerContext(service, method, signal);
+    const handler = methods[method.localName as keyof ServiceImpl<Service>] as unknown;
+    if (method.methodKind === "unary") {
+      implementation[method.localName] = unary(context, method.output, handler as UnaryImplementation);
+    } else if (method.methodKind === "server_streaming") {
+      implementation[method.localName] = streaming(
+        context,
+        method.output,
+        handler as StreamingImplementation,
+      );
+    } else {
+      throw new Error(`${method.name} takes a stream of requests, which only the data plane does`);
+    }
+  }
+  return { definition, implementation };
+}
+
+function handlerContext(service: DescService, method: DescMethod, signal: AbortSignal): HandlerContext {
+  return createHandlerContext({
+    service,
+    method,
+    protocolName: "grpc",
+    requestMethod: "POST",
+    url: `http://localhost/${service.typeName}/${method.name}`,
+    requestSignal: signal,
+  });
+}
+
+function unary(context: MakeContext, output: DescMessage, handler: UnaryImplementation) {
+  return (call: ServerUnaryCall<Message, Message>, callback: sendUnaryData<Message>): void => {
+    const abort = new AbortController();
+    call.on("cancelled", () => abort.abort());
+    const run = async (): Promise<Message> =>
+      create(output, (await handler(call.request, context(abort.signal))) as Message);
+    run().then(
+      (response) => callback(null, response),
+      (error) => callback(grpcStatus(error)),
+    );
+  };
+}
+
+function streaming(context: MakeContext, output: DescMessage, handler: StreamingImplementation) {
+  return (call: ServerWritableStream<Message, Message>): void => {
+    const abort = new AbortController();
+    call.on("cancelled", () => abort.abort());
+    const { signal } = abort;
+    const run = async (): Promise<void> => {
+      for await (const response of handler(call.request, context(signal))) {
+        if (!call.write(create(output, response as Message))) await once(call, "drain", { signal });
+      }
+      call.end();
+    };
+    run().catch((error) => {
+      if (!signal.aborted) call.emit("error", grpcStatus(error));
+    });
+  };
+}

@@ -1,0 +1,178 @@
+/**
+ * The gRPC door: grpc-js, with the data plane's messages as raw bytes.
+ *
+ * @module
+ */
+
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+} from "@grpc/grpc-js";
+import { LeatError, leatError } from "../errors.ts";
+import type { Engine } from "./engine.ts";
+import { controlDefinitions } from "./grpc-control.ts";
+import type { HealthBoard } from "./health.ts";
+import { addReflection } from "./reflection.ts";
+import { type Reply, serializeReply, transformReply } from "./reply.ts";
+import {
+  type MalformedView,
+  readStream,
+  readTransform,
+  type StreamView,
+  type TransformView,
+} from "./request-view.ts";
+import { grpcStatus } from "./status.ts";
+import { StreamSession } from "./stream-session.ts";
+import { startTransform } from "./transform-call.ts";
+
+const service = "/leat.v1.TransformService";
+
+/** TransformService as grpc-js knows it, with raw bytes in and out. */
+const transformDefinition: ServiceDefinition = {
+  transform: {
+    path: `${service}/Transform`,
+    requestStream: false,
+    responseStream: false,
+    requestDeserialize: readTransform,
+    requestSerialize: refuse,
+    responseSerialize: serializeReply,
+    responseDeserialize: refuse,
+  },
+  streamTransform: {
+    path: `${service}/StreamTransform`,
+    requestStream: true,
+    responseStream: true,
+    requestDeserialize: readStream,
+    requestSerialize: refuse,
+    responseSerialize: serializeReply,
+    responseDeserialize: refuse,
+  },
+};
+
+function refuse(): never {
+  throw new Error("the server's side of a method only");
+}
+
+/** A gRPC server on one address. */
+export class GrpcDoor {
+  readonly #server: Server;
+  readonly #sessions = new Set<StreamSession>();
+
+  constructor(engine: Engine, health: HealthBoard) {
+    const { maxModuleBytes, maxBatchBytes } = engine.limits;
+    this.#server = new Server({
+      // Beyond our own limits, which answer with a reason, by the room of a whole message more.
+      "grpc.max_receive_message_length": Math.max(maxModuleBytes, maxBatchBytes) * 2,
+      "grpc.max_send_message_length": -1,
+      // A connection that says nothing for 20 s is asked whether it lives: proxies drop silent ones.
+      "grpc.keepalive_time_ms": 20_000,
+      "grpc.keepalive_timeout_ms": 20_000,
+      "grpc.keepalive_permit_without_calls": 1,
+    });
+    this.#server.addService(transformDefinition, {
+      transform: (
+        call: ServerUnaryCall<TransformView | MalformedView, Reply>,
+        callback: sendUnaryData<Reply>,
+      ) => transform(engine, call, callback),
+      streamTransform: (call: ServerDuplexStream<StreamView, Reply>) => this.#stream(engine, call),
+    });
+    for (const { definition, implementation } of controlDefinitions(engine)) {
+      this.#server.addService(definition, implementation);
+    }
+    health.addTo(this.#server);
+    addReflection(this.#server);
+  }
+
+  /** Listens. @returns the port */
+  async listen(host: string, port: number): Promise<number> {
+    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(error);
+      });
+    });
+  }
+
+  /** Tells every stream that the server is about to stop. */
+  drain(): void {
+    for (const session of this.#sessions) session.drain();
+  }
+
+  /** Takes no new connections and resolves when the calls in flight have ended. */
+  async finish(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    this.#server.forceShutdown();
+  }
+
+  #stream(engine: Engine, call: ServerDuplexStream<StreamView, Reply>): void {
+    let session: StreamSession;
+    try {
+      session = new StreamSession(
+        engine,
+        {
+          send: (reply) => call.write(reply),
+          pause: () => call.pause(),
+          resume: () => call.resume(),
+          end: () => call.end(),
+          fail: (error) => call.emit("error", grpcStatus(error)),
+        },
+        (closed) => this.#sessions.delete(closed),
+      );
+    } catch (error) {
+      call.emit("error", grpcStatus(error));
+      return;
+    }
+    this.#sessions.add(session);
+    call.on("data", (view: StreamView) => session.receive(view));
+    call.on("drain", () => session.drained());
+    call.on("end", () => session.halfClosed());
+    call.on("cancelled", () => session.cancelled());
+  }
+}
+
+function transform(
+  engine: Engine,
+  call: ServerUnaryCall<TransformView | MalformedView, Reply>,
+  callback: sendUnaryData<Reply>,
+): void {
+  const view = call.request;
+  try {
+    if (view.t === "malformed") throw leatError("REQUEST_MALFORMED", { problem: view.problem });
+    const { target, bytes, start, end } = view;
+    const [traceparent] = call.metadata.get("traceparent");
+    const [tracestate] = call.metadata.get("tracestate");
+    const cancel = startTransform(
+      engine,
+      {
+        target,
+        bytes,
+        start,
+        end,
+        traceparent: traceparent?.toString(),
+        tracestate: tracestate?.toString(),
+      },
+      (outcome) => {
+        if (outcome instanceof LeatError) {
+          callback(grpcStatus(outcome));
+          return;
+        }
+        const reply = transformReply(outcome);
+        callback(null, reply);
+        // Does nothing when grpc-js has taken the bytes; a call that was cancelled never takes them.
+        reply.detach();
+      },
+    );
+    call.on("cancelled", cancel);
+  } catch (error) {
+    callback(grpcStatus(error));
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Turns errors of the catalogue into what the two doors send. The only file that knows status codes.
+ *
+ * @module
+ */
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import {
+  BadRequestSchema,
+  type BatchError,
+  BatchErrorSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+  RpcStatusSchema,
+} from "@leat/proto";
+import { LeatError, type StatusName } from "../errors.ts";
+
+/** Who defines the reasons in `google.rpc.ErrorInfo`. */
+export const errorDomain = "leat";
+
+const codes: Readonly<Record<StatusName, number>> = status;
+
+const connectCodes: Readonly<Record<StatusName, Code>> = {
+  CANCELLED: Code.Canceled,
+  INVALID_ARGUMENT: Code.InvalidArgument,
+  DEADLINE_EXCEEDED: Code.DeadlineExceeded,
+  NOT_FOUND: Code.NotFound,
+  ALREADY_EXISTS: Code.AlreadyExists,
+  RESOURCE_EXHAUSTED: Code.ResourceExhausted,
+  FAILED_PRECONDITION: Code.FailedPrecondition,
+  UNAVAILABLE: Code.Unavailable,
+  INTERNAL: Code.Internal,
+};
+
+function details(error: LeatError) {
+  const { reason, metadata, retryAfterMs } = error;
+  // `internal` problems are for the log, not for the client.
+  const shown = reason === "INTERNAL" ? {} : metadata;
+  const field = metadata["field"];
+  return {
+    info: create(ErrorInfoSchema, { reason, domain: errorDomain, metadata: shown }),
+    badRequest:
+      field === undefined
+        ? undefined
+        : create(BadRequestSchema, {
+            fieldViolations: [{ field, description: metadata["problem"] ?? error.message }],
+          }),
+    retry:
+      retryAfterMs === undefined
+        ? undefined
+        : create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) }),
+  };
+}
+
+/** What the caller reads. An internal error's problem stays in the server's log. */
+function publicMessage(error: LeatError): string {
+  return error.reason === "INTERNAL" ? "internal error; the server's log tells more" : error.message;
+}
+
+/** The status of a failed grpc-js call, with details in `grpc-status-details-bin`. */
+export function grpcStatus(thrown: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
+  const error = LeatError.from(thrown);
+  const { info, badRequest, retry } = details(error);
+  const packed = [anyPack(ErrorInfoSchema, info)];
+  if (badRequest !== undefined) packed.push(anyPack(BadRequestSchema, badRequest));
+  if (retry !== undefined) packed.push(anyPack(RetryInfoSchema, retry));
+  const message = publicMessage(error);
+  const rpcStatus = create(RpcStatusSchema, { code: codes[error.status], message, details: packed });
+  const metadata = new Metadata();
+  metadata.set("grpc-status-details-bin", Buffer.from(toBinary(RpcStatusSchema, rpcStatus)));
+  return { code: codes[error.status], details: message, metadata };
+}
+
+/** The error that a Connect handler throws. */
+export function connectError(thrown: unknown): ConnectError {
+  if (thrown instanceof ConnectError) return thrown;
+  const error = LeatError.from(thrown);
+  const { info, badRequest, retry } = details(error);
+  const outgoing: ConstructorParameters<typeof ConnectError>[3] = [{ desc: ErrorInfoSchema, value: info }];
+  if (badRequest !== undefined) outgoing.push({ desc: BadRequestSchema, value: badRequest });
+  if (retry !== undefined) outgoing.push({ desc: RetryInfoSchema, value: retry });
+  return new ConnectError(publicMessage(error), connectCodes[error.status], undefined, outgoing, error);
+}
+
+/** The error as a stream carries it in band. */
+export function batchError(error: LeatError): BatchError {
+  const message = create(BatchErrorSchema, {
+    code: codes[error.status],
+    reason: error.reason,
+    message: publicMessage(error),
+  });
+  if (error.retryAfterMs !== undefined) message.retryAfter = durationFromMs(error.retryAfterMs);
+  return message;
+}

@@ -1,0 +1,311 @@
+/**
+ * One StreamTransform, whichever door it came through.
+ *
+ * A batch counts as unanswered from its arrival until its answer has left in order; at the window nothing
+ * more is read, so HTTP/2 flow control holds the producer. The same holds while the server has no room, and while
+ * answers do not leave because the caller does not read.
+ *
+ * @module
+ */
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type OpenStream, type StreamTransformResponse, StreamTransformResponseSchema } from "@leat/proto";
+import { LeatError, leatError } from "../errors.ts";
+import { Reorder } from "../outcome/reorder.ts";
+import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import type { Engine } from "./engine.ts";
+import { encodedReply, type Reply, streamReply } from "./reply.ts";
+import type { StreamView } from "./request-view.ts";
+import { batchError } from "./status.ts";
+
+/** The transport's side of a stream. */
+export interface StreamPort {
+  /** Sends a response. False when it could not leave at once: `StreamSession.drained` is called when it can. */
+  send(reply: Reply): boolean;
+  /** Stops and resumes reading. */
+  pause(): void;
+  resume(): void;
+  /** Ends the stream well. */
+  end(): void;
+  /** Ends the stream with an error. */
+  fail(error: LeatError): void;
+}
+
+type SessionState =
+  | { readonly t: "new" }
+  | { readonly t: "opening" }
+  | { readonly t: "open"; readonly open: OpenStream }
+  | { readonly t: "closed" };
+
+type BatchView = Extract<StreamView, { t: "batch" }>;
+
+/** Runs one stream. */
+export class StreamSession {
+  readonly #engine: Engine;
+  readonly #port: StreamPort;
+  readonly #onClose: (session: StreamSession) => void;
+  readonly #jobs = new Set<BatchJob>();
+  #state: SessionState = { t: "new" };
+  #reorder: Reorder<Reply> | undefined;
+  #window = 1;
+  #expected = 1;
+  #unanswered = 0;
+  #halfClosed = false;
+  #draining = false;
+  #blocked = false;
+  #paused = false;
+  /** A batch that was read and found no room. */
+  #held: { readonly view: BatchView; readonly pipeline: ServingPipeline } | undefined;
+
+  /** @param onClose - called once, when the stream has ended in any way */
+  constructor(engine: Engine, port: StreamPort, onClose: (session: StreamSession) => void) {
+    this.#engine = engine;
+    this.#port = port;
+    this.#onClose = onClose;
+    engine.admission.openStream();
+  }
+
+  /** A message has arrived. */
+  receive(view: StreamView): void {
+    if (this.#state.t === "closed") return;
+    try {
+      this.#take(view);
+    } catch (thrown) {
+      this.#fail(LeatError.from(thrown));
+    }
+  }
+
+  #take(view: StreamView): void {
+    switch (view.t) {
+      case "malformed":
+        throw leatError("REQUEST_MALFORMED", { problem: view.problem });
+      case "open":
+        if (this.#state.t !== "new") throw leatError("STREAM_OPENED_TWICE");
+        this.#open(view.open);
+        return;
+      case "batch":
+        if (this.#state.t !== "open") throw leatError("STREAM_NOT_OPENED");
+        this.#takeBatch(view, this.#state.open);
+        return;
+      case "empty":
+        if (this.#state.t === "new") throw leatError("STREAM_NOT_OPENED");
+        throw leatError("REQUEST_MALFORMED", { problem: "neither open nor batch is set" });
+    }
+  }
+
+  #open(open: OpenStream): void {
+    this.#engine.checkServing();
+    if (open.streamId.length > 128) {
+      throw leatError("REQUEST_INVALID", { field: "open.stream_id", problem: "longer than 128 bytes" });
+    }
+    const opened = (): void => {
+      if (this.#state.t === "closed") return;
+      const { maxStreamWindow, maxBatchBytes, maxBatchRecords } = this.#engine.limits;
+      this.#window = open.window === 0 ? maxStreamWindow : Math.min(open.window, maxStreamWindow);
+      this.#expected = Number(open.afterSequence) + 1;
+      if (!open.unordered) this.#reorder = new Reorder(this.#expected, (_, reply) => this.#emit(reply));
+      this.#state = { t: "open", open };
+      this.#sendMessage({
+        case: "opened",
+        value: { window: this.#window, maxBatchBytes, maxBatchRecords },
+      });
+      this.#flow();
+      this.#endIfDone();
+    };
+    this.#state = { t: "opening" };
+    if (this.#engine.registry.resolveNow(open.target) !== undefined) {
+      opened();
+      return;
+    }
+    this.#flow();
+    this.#engine.registry.resolve(open.target).then(opened, (error) => this.#fail(LeatError.from(error)));
+  }
+
+  #takeBatch(view: BatchView, open: OpenStream): void {
+    // What comes after the notice of draining was sent before the client had read it; it will be sent again elsewhere.
+    if (this.#draining) return;
+    if (view.sequence !== this.#expected) {
+      throw leatError("STREAM_OUT_OF_SEQUENCE", {
+        expected: String(this.#expected),
+        received: String(view.sequence),
+      });
+    }
+    this.#engine.checkBatchSize(view.end - view.start);
+    this.#expected++;
+    this.#unanswered++;
+    this.#resolve(view, open);
+    this.#flow();
+  }
+
+  #resolve(view: BatchView, open: OpenStream): void {
+    let pipeline: ServingPipeline | undefined;
+    try {
+      pipeline = this.#engine.registry.resolveNow(open.target);
+    } catch (thrown) {
+      this.#answer(view.sequence, this.#errorReply(view.sequence, LeatError.from(thrown)));
+      return;
+    }
+    if (pipeline !== undefined) {
+      this.#admit(view, pipeline);
+      return;
+    }
+    this.#engine.registry.resolve(open.target).then(
+      (built) => this.#admit(view, built),
+      (error) => this.#answer(view.sequence, this.#errorReply(view.sequence, LeatError.from(error))),
+    );
+  }
+
+  #admit(view: BatchView, pipeline: ServingPipeline): void {
+    if (this.#state.t === "closed") return;
+    if (!this.#engine.admission.tryAdmit(view.end - view.start)) {
+      this.#held = { view, pipeline };
+      this.#flow();
+      this.#engine.admission.whenRoom(this.#tryHeld);
+      return;
+    }
+    const { sequence, bytes, start, end, traceparent } = view;
+    const job = this.#engine.submit(
+      "batch",
+      pipeline,
+      { bytes, start, end, mergeable: false },
+      { traceparent: traceparent === "" ? undefined : traceparent },
+      (outcome, settled) => {
+        this.#jobs.delete(settled);
+        this.#settled(sequence, outcome);
+      },
+    );
+    this.#jobs.add(job);
+  }
+
+  readonly #tryHeld = (): void => {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    this.#admit(held.view, held.pipeline);
+    this.#flow();
+  };
+
+  #settled(sequence: number, outcome: BatchResult | LeatError): void {
+    if (this.#state.t === "closed") {
+      if (!(outcome instanceof LeatError)) outcome.release();
+      return;
+    }
+    if (outcome instanceof LeatError) {
+      this.#answer(sequence, this.#errorReply(sequence, outcome));
+      return;
+    }
+    const reply = streamReply(sequence, outcome);
+    // A result that must wait for an earlier one must not hold the worker's memory.
+    if (this.#reorder !== undefined && !this.#reorder.isNext(sequence)) reply.detach();
+    this.#answer(sequence, reply);
+  }
+
+  #answer(sequence: number, reply: Reply): void {
+    if (this.#state.t === "closed") return;
+    if (this.#reorder !== undefined) this.#reorder.add(sequence, reply);
+    else this.#emit(reply);
+    this.#flow();
+    this.#endIfDone();
+  }
+
+  #emit(reply: Reply): void {
+    this.#unanswered--;
+    this.#send(reply);
+  }
+
+  #send(reply: Reply): void {
+    if (!this.#port.send(reply)) this.#blocked = true;
+    // grpc-js has taken the bytes, or keeps the reply until the caller reads.
+    reply.detach();
+  }
+
+  /** Answers can leave again. */
+  drained(): void {
+    this.#blocked = false;
+    this.#flow();
+  }
+
+  /** The producer has sent all it will send. */
+  halfClosed(): void {
+    this.#halfClosed = true;
+    if (this.#state.t === "new") this.#fail(leatError("STREAM_NOT_OPENED"));
+    else this.#endIfDone();
+  }
+
+  /** The server is about to stop: tells the producer and takes no more. */
+  drain(): void {
+    if (this.#draining || this.#state.t === "closed") return;
+    this.#draining = true;
+    if (this.#state.t !== "open") {
+      this.#fail(leatError("DRAINING"));
+      return;
+    }
+    this.#sendMessage({ case: "draining", value: { lastSequence: BigInt(this.#expected - 1) } });
+    this.#endIfDone();
+  }
+
+  /** The call was cancelled or lost: nobody waits for anything. */
+  cancelled(): void {
+    this.#close();
+  }
+
+  /** Reads on exactly while there is room for what may come. */
+  #flow(): void {
+    const stop =
+      this.#state.t === "opening" ||
+      this.#held !== undefined ||
+      this.#blocked ||
+      (this.#state.t === "open" && this.#unanswered >= this.#window);
+    if (stop === this.#paused || this.#state.t === "closed") return;
+    this.#paused = stop;
+    if (stop) this.#port.pause();
+    else this.#port.resume();
+  }
+
+  #endIfDone(): void {
+    const finished = this.#halfClosed || this.#draining;
+    if (!finished || this.#state.t !== "open" || this.#unanswered > 0) return;
+    this.#close();
+    this.#port.end();
+  }
+
+  #fail(error: LeatError): void {
+    if (this.#state.t === "closed") return;
+    this.#close();
+    this.#port.fail(error);
+  }
+
+  #close(): void {
+    if (this.#state.t === "closed") return;
+    this.#state = { t: "closed" };
+    this.#held = undefined;
+    this.#engine.admission.forget(this.#tryHeld);
+    const nowMs = this.#engine.clock.nowMs();
+    for (const job of [...this.#jobs]) job.cancel(nowMs);
+    this.#engine.admission.closeStream();
+    this.#onClose(this);
+  }
+
+  #errorReply(sequence: number, error: LeatError): Reply {
+    const message = create(StreamTransformResponseSchema, {
+      message: {
+        case: "result",
+        value: { sequence: BigInt(sequence), outcome: { case: "error", value: batchError(error) } },
+      },
+    });
+    return encodedReply(toBinary(StreamTransformResponseSchema, message));
+  }
+
+  #sendMessage(message: NonNullable<Parameters<typeof createResponse>[0]>): void {
+    this.#send(encodedReply(toBinary(StreamTransformResponseSchema, createResponse(message))));
+  }
+}
+
+function createResponse(
+  message:
+    | { case: "opened"; value: { window: number; maxBatchBytes: number; maxBatchRecords: number } }
+    | { case: "draining"; value: { lastSequence: bigint } },
+): StreamTransformResponse {
+  return create(StreamTransformResponseSchema, { message });
+}

@@ -1,0 +1,88 @@
+/**
+ * One unary Transform: check, admit, submit.
+ *
+ * @module
+ */
+
+import type { Target } from "@leat/proto";
+import { type LeatError, leatError } from "../errors.ts";
+import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import { walkBatch } from "../record/batch.ts";
+import { Cursor, WireError } from "../record/wire.ts";
+import type { Engine } from "./engine.ts";
+
+/** A Transform as either door brings it. */
+export interface TransformCall {
+  readonly target: Target | undefined;
+  /** The encoded RecordBatch lies in `[start, end)` of the bytes. */
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly traceparent: string | undefined;
+  readonly tracestate: string | undefined;
+}
+
+const cursor = new Cursor();
+
+/**
+ * Starts a Transform. Calls that need nothing built are submitted before this returns.
+ *
+ * @param settle - called once with the result, which must be used and released before it returns, or the error
+ * @returns a function that cancels the call
+ */
+export function startTransform(
+  engine: Engine,
+  call: TransformCall,
+  settle: (outcome: BatchResult | LeatError) => void,
+): () => void {
+  let job: BatchJob | undefined;
+  let cancelled = false;
+  const run = (pipeline: ServingPipeline): void => {
+    if (cancelled) {
+      settle(leatError("CANCELLED"));
+      return;
+    }
+    engine.admission.admit(call.end - call.start);
+    const { bytes, start, end } = call;
+    job = engine.submit(
+      "unary",
+      pipeline,
+      { bytes, start, end, mergeable: isSmall(engine, call) },
+      call,
+      settle,
+    );
+  };
+  check(engine, call);
+  const pipeline = engine.registry.resolveNow(call.target);
+  if (pipeline !== undefined) run(pipeline);
+  else engine.registry.resolve(call.target).then(run).catch(settle);
+  return () => {
+    cancelled = true;
+    job?.cancel(engine.clock.nowMs());
+  };
+}
+
+/** Refuses what cannot be run, before it takes up room. */
+function check(engine: Engine, { bytes, start, end }: TransformCall): void {
+  engine.checkServing();
+  engine.checkBatchSize(end - start);
+  try {
+    cursor.reset(bytes, start, end);
+    const records = walkBatch(cursor);
+    if (records > engine.limits.maxBatchRecords) {
+      throw leatError("BATCH_TOO_MANY_RECORDS", {
+        limit: "maxBatchRecords",
+        value: engine.limits.maxBatchRecords,
+        measured: records,
+      });
+    }
+  } catch (error) {
+    if (error instanceof WireError) throw leatError("BATCH_MALFORMED", { problem: error.message });
+    throw error;
+  }
+}
+
+function isSmall(engine: Engine, { start, end }: TransformCall): boolean {
+  return end - start <= engine.limits.maxCoalescedBytes / 4;
+}

@@ -1,0 +1,110 @@
+/**
+ * Waiting batches, served in turns: one crossing of each pipeline, round and round, so that
+ * a flood on one does not starve the others.
+ *
+ * @module
+ */
+
+import type { BatchJob } from "../pool/batch-job.ts";
+import { Crossing } from "../pool/crossing.ts";
+
+/** The bounds on merging small calls. */
+export interface MergeBounds {
+  readonly maxCoalescedCalls: number;
+  readonly maxCoalescedBytes: number;
+}
+
+/** A line of jobs, first in, first out, without shifting an array. */
+class Line {
+  #jobs: (BatchJob | undefined)[] = [];
+  #head = 0;
+
+  get first(): BatchJob | undefined {
+    return this.#jobs[this.#head];
+  }
+
+  push(job: BatchJob): void {
+    this.#jobs.push(job);
+  }
+
+  shift(): BatchJob | undefined {
+    const job = this.#jobs[this.#head];
+    if (job === undefined) return undefined;
+    this.#jobs[this.#head++] = undefined;
+    if (this.#head === this.#jobs.length) {
+      this.#jobs.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 1024 && this.#head * 2 > this.#jobs.length) {
+      this.#jobs = this.#jobs.slice(this.#head);
+      this.#head = 0;
+    }
+    return job;
+  }
+}
+
+/** The queue. Its length is bounded by admission: what is here was admitted. */
+export class FairQueue {
+  readonly #bounds: MergeBounds;
+  /** Pipelines that have jobs waiting, in the order of their turns. */
+  readonly #lines = new Map<number, Line>();
+  readonly #again: Crossing[] = [];
+
+  constructor(bounds: MergeBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** Whether nothing waits. */
+  get empty(): boolean {
+    return this.#again.length === 0 && this.#lines.size === 0;
+  }
+
+  /** Adds a job behind the others of its pipeline. */
+  push(job: BatchJob): void {
+    const { id } = job.pipeline.spec;
+    let line = this.#lines.get(id);
+    if (line === undefined) {
+      line = new Line();
+      this.#lines.set(id, line);
+    }
+    line.push(job);
+  }
+
+  /** Puts a crossing first that has to run again. */
+  again(crossing: Crossing): void {
+    this.#again.push(crossing);
+  }
+
+  /** Takes what is next: a crossing to run again, else one of the pipeline whose turn it is. */
+  take(): Crossing | undefined {
+    const again = this.#again.pop();
+    if (again !== undefined) return again;
+    for (const [id, line] of this.#lines) {
+      // A map keeps the order of insertion: putting the pipeline back makes it the last in turn.
+      this.#lines.delete(id);
+      const jobs = this.#merge(line);
+      if (line.first !== undefined) this.#lines.set(id, line);
+      if (jobs.length > 0) return new Crossing(jobs);
+    }
+    return undefined;
+  }
+
+  /** One job, or as many small ones as may share a crossing. Cancelled ones were answered and are left out. */
+  #merge(line: Line): BatchJob[] {
+    const jobs: BatchJob[] = [];
+    let bytes = 0;
+    for (let job = line.first; job !== undefined; job = line.first) {
+      const fits =
+        jobs.length === 0 ||
+        (job.mergeable &&
+          jobs.length < this.#bounds.maxCoalescedCalls &&
+          bytes + job.byteLength <= this.#bounds.maxCoalescedBytes);
+      if (!fits) break;
+      line.shift();
+      if (job.settled) continue;
+      jobs.push(job);
+      bytes += job.byteLength;
+      if (!job.mergeable) break;
+    }
+    return jobs;
+  }
+}

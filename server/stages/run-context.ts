@@ -1,0 +1,84 @@
+/**
+ * What a stage knows of the worker it runs in: where to say what it is doing, and whether to go on.
+ *
+ * @module
+ */
+
+import type { SlotMemory } from "../bridge/channel.ts";
+import { Control, Phase, Slot } from "../bridge/layout.ts";
+import type { Limits } from "../limits.ts";
+
+/** Receives what guests say. */
+export interface GuestSink {
+  /** A line that a guest logged; level 0 debug to 3 error. */
+  log(pipeline: number, stage: number, level: number, text: string): void;
+  /** An addition to one of a guest's own counters. */
+  count(pipeline: number, stage: number, name: string, delta: number): void;
+}
+
+/** The worker's side of the watchdog and of cancellation, through shared memory. */
+export class RunContext {
+  readonly limits: Readonly<Limits>;
+  readonly sink: GuestSink;
+  readonly #words: Int32Array;
+  readonly #memory: SlotMemory;
+  #cancelWord = 0;
+
+  constructor(memory: SlotMemory, limits: Readonly<Limits>, sink: GuestSink) {
+    this.#memory = memory;
+    this.#words = memory.words;
+    this.limits = limits;
+    this.sink = sink;
+  }
+
+  /** A batch begins. */
+  begin(slot: number): void {
+    const words = this.#words;
+    this.#cancelWord = this.#memory.slot(slot) + Slot.cancelled;
+    words[Control.currentStage] = 0;
+    words[Control.currentRecord] = -1;
+    words[Control.currentPhase] = Phase.idle;
+    words[Control.begun] = ((words[Control.begun] as number) + 1) | 0;
+    Atomics.store(words, Control.currentSlot, slot);
+  }
+
+  /** The batch has ended. */
+  end(): void {
+    Atomics.store(this.#words, Control.currentPhase, Phase.idle);
+    Atomics.store(this.#words, Control.currentSlot, -1);
+  }
+
+  /** A guest is about to be called: its time starts. */
+  enter(stage: number, phase: (typeof Phase)[keyof typeof Phase]): void {
+    const words = this.#words;
+    words[Control.currentStage] = stage;
+    words[Control.currentRecord] = -1;
+    words[Control.guestCalls] = ((words[Control.guestCalls] as number) + 1) | 0;
+    Atomics.store(words, Control.currentPhase, phase);
+  }
+
+  /** The guest has returned. */
+  leave(): void {
+    Atomics.store(this.#words, Control.currentPhase, Phase.idle);
+  }
+
+  /** The guest says which record it works on. A plain store: one is made for each record. */
+  record(index: number): void {
+    this.#words[Control.currentRecord] = index;
+  }
+
+  /** The record that the guest last said it works on, or -1. */
+  get currentRecord(): number {
+    return this.#words[Control.currentRecord] as number;
+  }
+
+  /** Whether nobody waits for this batch any more. */
+  get cancelled(): boolean {
+    return this.#words[this.#cancelWord] === 1;
+  }
+
+  /** Counts an instance made (1) or dropped (-1). */
+  instances(change: 1 | -1): void {
+    Atomics.add(this.#words, Control.instances, change);
+  }
+}

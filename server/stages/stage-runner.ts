@@ -1,0 +1,203 @@
+/**
+ * One stage of one pipeline in one worker: its instance and its calls.
+ *
+ * @module
+ */
+
+import { Phase } from "../bridge/layout.ts";
+import type { StageSpec } from "../bridge/pipeline-spec.ts";
+import { type GuestHost, GuestInstance } from "../module/instance.ts";
+import { faultFrom, GuestFault, HostAbort } from "../module/trap.ts";
+import { type ResultView, readResult } from "../record/result.ts";
+import { Cursor, WireError } from "../record/wire.ts";
+import { isolate } from "./isolate.ts";
+import type { RunContext } from "./run-context.ts";
+import { type Exclusion, type StageInput, StageOutput } from "./stage-io.ts";
+
+/** Runs one stage. Its instance lives on from batch to batch unless the policy, a fault or the memory mark ends it. */
+export class StageRunner {
+  readonly spec: StageSpec;
+  readonly index: number;
+  readonly context: RunContext;
+  readonly output = new StageOutput();
+  /** Instances made in the current batch. */
+  instancesCreated = 0;
+  /** Faults in the current batch. */
+  faults = 0;
+  /** The last of them. */
+  lastFault: GuestFault | undefined;
+  /** When the instance was last used, as a count of uses in this worker. */
+  lastUse = 0;
+  readonly #host: GuestHost;
+  readonly #cursor = new Cursor();
+  readonly #onCreate: (runner: StageRunner) => void;
+  #instance: GuestInstance | undefined;
+  #initialBytes = 0;
+  /** Maps the index that the guest sees to the one in the stage's input, while only some records are run. */
+  #indexes: Uint32Array | undefined;
+
+  /**
+   * @param onCreate - is told before an instance is made, so that another can give way
+   */
+  constructor(
+    spec: StageSpec,
+    index: number,
+    pipeline: number,
+    context: RunContext,
+    onCreate: (runner: StageRunner) => void,
+  ) {
+    this.spec = spec;
+    this.index = index;
+    this.context = context;
+    this.#onCreate = onCreate;
+    this.#host = {
+      beginRecord: (record) => {
+        const indexes = this.#indexes;
+        context.record(indexes === undefined ? record : (indexes[record] ?? -1));
+        if (context.cancelled) throw new HostAbort("cancelled");
+      },
+      log: (level, text) => context.sink.log(pipeline, index, level, text),
+      nowMs: () => Date.now(),
+      counterAdd: (name, delta) => context.sink.count(pipeline, index, name, delta),
+    };
+  }
+
+  /** Whether an instance is alive. */
+  get live(): boolean {
+    return this.#instance !== undefined;
+  }
+
+  /**
+   * Runs the stage over a batch. What comes out is in `output`; records that fail are in `output.failed`.
+   *
+   * @param exclusions - records that must not be run again
+   * @throws HostAbort when the batch was cancelled
+   */
+  run(input: StageInput, exclusions: readonly Exclusion[] | undefined): void {
+    this.instancesCreated = 0;
+    this.faults = 0;
+    this.lastFault = undefined;
+    this.output.failed.length = 0;
+    if (this.spec.fresh) this.discard();
+    if (exclusions === undefined) {
+      try {
+        this.#runWhole(input);
+        return;
+      } catch (thrown) {
+        isolate(this, input, [], this.fault(thrown));
+        return;
+      }
+    }
+    isolate(this, input, exclusions, undefined);
+  }
+
+  #runWhole(input: StageInput): void {
+    const output = this.output;
+    this.call(input.bytes, input.start, input.end, input.records, output);
+    for (const failure of output.failures) output.failed.push(failure);
+  }
+
+  /**
+   * Calls the guest once with encoded records that lie end to end.
+   *
+   * @throws GuestFault, HostAbort or WireError as they come; hand them to {@link fault}
+   */
+  call(bytes: Uint8Array, start: number, end: number, records: number, view: ResultView): void {
+    const instance = this.#instance ?? this.#create();
+    const length = end - start;
+    this.context.enter(this.index, Phase.execute);
+    // A lone record is named by the host, so that a fault is its fault even in a module that names none.
+    if (this.#indexes?.length === 1) this.context.record(this.#indexes[0] as number);
+    const pointer = instance.alloc(length);
+    copyInto(instance.bytes, pointer, bytes, start, end);
+    instance.transform(pointer, length);
+    this.context.leave();
+    this.#readOutput(instance, records, view);
+    this.#checkMemory(instance);
+  }
+
+  /**
+   * Calls the guest with some records of a batch.
+   *
+   * @param chosen - indexes in the stage's input, ascending
+   * @param gather - those records, encoded end to end
+   */
+  callSome(chosen: Uint32Array, gather: Uint8Array, view: ResultView): void {
+    this.#indexes = chosen;
+    try {
+      this.call(gather, 0, gather.length, chosen.length, view);
+    } finally {
+      this.#indexes = undefined;
+    }
+  }
+
+  /**
+   * Turns what a call threw into a fault, discards the instance, and passes cancellation on.
+   *
+   * @throws HostAbort when the batch was cancelled
+   */
+  fault(thrown: unknown): GuestFault {
+    this.context.leave();
+    this.discard();
+    if (thrown instanceof HostAbort) throw thrown;
+    this.faults++;
+    this.lastFault = this.#explain(thrown);
+    return this.lastFault;
+  }
+
+  #explain(thrown: unknown): GuestFault {
+    if (thrown instanceof WireError) {
+      return new GuestFault("malformed_output", `the module returned a malformed result: ${thrown.message}`);
+    }
+    return faultFrom(thrown, { maxFailureTextBytes: this.context.limits.maxFailureTextBytes });
+  }
+
+  /** Drops the instance; the next call makes a new one. */
+  discard(): void {
+    if (this.#instance === undefined) return;
+    this.#instance = undefined;
+    this.context.instances(-1);
+  }
+
+  #create(): GuestInstance {
+    this.#onCreate(this);
+    this.context.enter(this.index, Phase.init);
+    this.instancesCreated++;
+    const { limits } = this.context;
+    const instance = GuestInstance.create(this.spec.compiled, this.spec.configJson, this.#host, {
+      ...limits,
+      maxGuestMemoryBytes: this.spec.memoryBytes,
+      codeSectionShiftBytes: this.spec.codeSectionShiftBytes,
+    });
+    this.#instance = instance;
+    this.#initialBytes = instance.memoryBytes();
+    this.context.instances(1);
+    return instance;
+  }
+
+  #readOutput(instance: GuestInstance, records: number, view: ResultView): void {
+    const { limits } = this.context;
+    if (instance.outputLength > limits.maxResultBytes) {
+      throw new GuestFault(
+        "output_too_large",
+        `the module returned ${instance.outputLength} bytes, the limit maxResultBytes is ${limits.maxResultBytes}`,
+      );
+    }
+    const cursor = this.#cursor;
+    cursor.reset(instance.bytes, instance.outputOffset, instance.outputOffset + instance.outputLength);
+    readResult(cursor, records, limits, view);
+  }
+
+  /** An instance that has grown a lot gives its memory back: WebAssembly memories cannot shrink. */
+  #checkMemory(instance: GuestInstance): void {
+    const bytes = instance.memoryBytes();
+    if (bytes <= this.spec.memoryBytes / 2 || bytes <= this.#initialBytes * 2) return;
+    // The output refers to the memory, which lives as long as `output.bytes` does.
+    this.discard();
+  }
+}
+
+function copyInto(target: Uint8Array, offset: number, source: Uint8Array, start: number, end: number): void {
+  if (start === 0 && end === source.length) target.set(source, offset);
+  else target.set(source.subarray(start, end), offset);
+}

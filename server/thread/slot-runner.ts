@@ -1,0 +1,195 @@
+/**
+ * Runs what lies in one slot and leaves the results there.
+ *
+ * @module
+ */
+
+import type { MessagePort } from "node:worker_threads";
+import type { SlotMemory } from "../bridge/channel.ts";
+import type { FromWorker } from "../bridge/from-worker.ts";
+import { ExclusionCode, ExclusionWord, Outcome, Slot, StageWord, Transfer } from "../bridge/layout.ts";
+import { type RecordFailureCode, recordFailureCodes } from "../errors.ts";
+import { HostAbort } from "../module/trap.ts";
+import { WireError } from "../record/wire.ts";
+import type { PipelineRunner, StageProbe } from "../stages/pipeline-runner.ts";
+import type { RunContext } from "../stages/run-context.ts";
+import { Segments } from "../stages/segments.ts";
+import type { Exclusion } from "../stages/stage-io.ts";
+import type { StageRunner } from "../stages/stage-runner.ts";
+import type { InstanceBudget } from "./instance-budget.ts";
+
+const exclusionCodes: readonly RecordFailureCode[] = ["timeout", "worker_lost", "init_failed"];
+
+/** Runs slots, one after the other. */
+export class SlotRunner {
+  readonly #memory: SlotMemory;
+  readonly #context: RunContext;
+  readonly #port: MessagePort;
+  readonly #segments: Segments;
+  readonly #probe: SlotProbe;
+
+  constructor(memory: SlotMemory, context: RunContext, port: MessagePort, budget: InstanceBudget) {
+    this.#memory = memory;
+    this.#context = context;
+    this.#port = port;
+    this.#segments = new Segments(memory);
+    this.#probe = new SlotProbe(memory, budget);
+  }
+
+  /**
+   * Runs one slot. Never throws for what a guest or a client did.
+   *
+   * @param runner - the slot's pipeline, or undefined when this worker was not told of it
+   * @param transferred - the input, when it did not fit the slot
+   */
+  run(slot: number, runner: PipelineRunner | undefined, transferred: Uint8Array | undefined): void {
+    const { words, times } = this.#memory;
+    const base = this.#memory.slot(slot);
+    const at = this.#memory.timesOf(slot);
+    times[at] = performance.timeOrigin + performance.now();
+    words[base + Slot.stagesBegun] = 0;
+    words[base + Slot.reported] = 0;
+    words[base + Slot.transfer] = Transfer.none;
+    this.#context.begin(slot);
+    try {
+      if (runner === undefined) throw new Error("the worker was not told of the pipeline");
+      this.#runSegments(slot, runner, transferred);
+      words[base + Slot.outcome] = Outcome.result;
+    } catch (thrown) {
+      this.#failSlot(slot, thrown);
+    }
+    this.#context.end();
+    times[at + 1] = performance.timeOrigin + performance.now();
+  }
+
+  #runSegments(slot: number, runner: PipelineRunner, transferred: Uint8Array | undefined): void {
+    const { words } = this.#memory;
+    const base = this.#memory.slot(slot);
+    const bytes = transferred ?? this.#memory.bytes;
+    const start = transferred === undefined ? this.#memory.inputStart(slot) : 0;
+    const end = start + (words[base + Slot.inputLength] as number);
+    const records = this.#segments.read(slot, bytes, start);
+    if (records > this.#context.limits.maxBatchRecords) {
+      throw new TooManyRecords(`${records} records`, records);
+    }
+    this.#probe.slot = slot;
+    runner.run(bytes, start, end, records, this.#exclusions(slot, runner), this.#probe);
+    words[base + Slot.recordsIn] = records;
+    words[base + Slot.recordsOut] = runner.composition.records;
+    words[base + Slot.recordsFailed] = runner.failures.length;
+    const written = this.#segments.write(runner);
+    if (written.t === "transfer") {
+      words[base + Slot.transfer] = Transfer.output;
+      this.#post({ type: "output", slot, bytes: written.bytes }, [written.bytes.buffer]);
+    }
+    if (runner.samples.length > 0) {
+      words[base + Slot.reported] = 1;
+      this.#post({ type: "report", slot, failures: runner.failureCounts, samples: runner.samples });
+    }
+  }
+
+  #failSlot(slot: number, thrown: unknown): void {
+    const { words } = this.#memory;
+    const base = this.#memory.slot(slot);
+    if (thrown instanceof HostAbort) {
+      words[base + Slot.outcome] = Outcome.cancelled;
+      return;
+    }
+    const malformed = thrown instanceof WireError;
+    words[base + Slot.outcome] =
+      thrown instanceof TooManyRecords
+        ? Outcome.tooManyRecords
+        : malformed
+          ? Outcome.malformed
+          : Outcome.failed;
+    words[base + Slot.recordsIn] = thrown instanceof TooManyRecords ? thrown.records : 0;
+    words[base + Slot.reported] = 1;
+    const problem =
+      thrown instanceof Error
+        ? malformed
+          ? thrown.message
+          : (thrown.stack ?? thrown.message)
+        : String(thrown);
+    this.#post({ type: "report", slot, problem, failures: [], samples: [] });
+  }
+
+  #exclusions(slot: number, runner: PipelineRunner): Map<number, Exclusion[]> | undefined {
+    const { words } = this.#memory;
+    const count = words[this.#memory.slot(slot) + Slot.exclusions] as number;
+    if (count === 0) return undefined;
+    const byStage = new Map<number, Exclusion[]>();
+    for (let index = 0; index < count; index++) {
+      const entry = this.#memory.exclusion(slot, index);
+      const stage = words[entry + ExclusionWord.stage] as number;
+      const kind = words[entry + ExclusionWord.code] as number;
+      const code = exclusionCodes[kind] ?? "worker_lost";
+      const list = byStage.get(stage) ?? [];
+      list.push({
+        record: words[entry + ExclusionWord.record] as number,
+        code,
+        message: this.#explain(kind, runner, stage),
+      });
+      byStage.set(stage, list);
+    }
+    return byStage;
+  }
+
+  #explain(kind: number, runner: PipelineRunner, stage: number): string {
+    const spec = runner.spec.stages[stage];
+    if (kind === ExclusionCode.timeout && spec !== undefined) {
+      return `stopped: one record may run ${spec.recordTimeoutMs} ms, one batch ${spec.batchTimeoutMs} ms`;
+    }
+    if (kind === ExclusionCode.initTimeout) {
+      return `stopped: starting the module may take ${this.#context.limits.maxInitMs} ms`;
+    }
+    return recordFailureCodes.worker_lost;
+  }
+
+  #post(message: FromWorker, transfer: ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, transfer);
+  }
+}
+
+class TooManyRecords extends Error {
+  readonly records: number;
+  constructor(message: string, records: number) {
+    super(message);
+    this.records = records;
+  }
+}
+
+/** Writes what is measured of each stage into the slot. */
+class SlotProbe implements StageProbe {
+  slot = 0;
+  readonly #memory: SlotMemory;
+  readonly #budget: InstanceBudget;
+
+  constructor(memory: SlotMemory, budget: InstanceBudget) {
+    this.#memory = memory;
+    this.#budget = budget;
+  }
+
+  begin(stage: number): void {
+    const { words, times } = this.#memory;
+    words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
+    times[this.#memory.timesOf(this.slot) + 2 + 2 * stage] = performance.timeOrigin + performance.now();
+  }
+
+  end(
+    stage: number,
+    recordsIn: number,
+    recordsOut: number,
+    recordsFailed: number,
+    runner: StageRunner,
+  ): void {
+    const { words, times } = this.#memory;
+    const entry = this.#memory.stage(this.slot, stage);
+    words[entry + StageWord.recordsIn] = recordsIn;
+    words[entry + StageWord.recordsOut] = recordsOut;
+    words[entry + StageWord.recordsFailed] = recordsFailed;
+    words[entry + StageWord.instancesCreated] = runner.instancesCreated;
+    words[entry + StageWord.faults] = runner.faults;
+    times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = performance.timeOrigin + performance.now();
+    this.#budget.touch(runner);
+  }
+}

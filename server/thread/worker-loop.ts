@@ -1,0 +1,128 @@
+/**
+ * The life of a worker thread: wait, take messages, run slots.
+ *
+ * The thread never returns to its event loop: it sleeps in `Atomics.wait` and reads its messages
+ * synchronously, because a wake-up through the event loop costs several times as much. So no timer, promise
+ * or stream may be used on this side.
+ *
+ * @module
+ */
+
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
+import type { FromWorker } from "../bridge/from-worker.ts";
+import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
+import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
+import { PipelineRunner } from "../stages/pipeline-runner.ts";
+import { RunContext } from "../stages/run-context.ts";
+import { GuestReports } from "./guest-reports.ts";
+import { InstanceBudget } from "./instance-budget.ts";
+import { SlotRunner } from "./slot-runner.ts";
+
+/** While there is work without a pause, counters are sent once in so many batches. */
+const batchesBetweenFlushes = 256;
+
+/** Runs until it is told to stop. */
+export class WorkerLoop {
+  readonly #memory: SlotMemory;
+  readonly #port: MessagePort;
+  readonly #submitted: RingReader;
+  readonly #completed: RingWriter;
+  readonly #reports: GuestReports;
+  readonly #context: RunContext;
+  readonly #budget: InstanceBudget;
+  readonly #slots: SlotRunner;
+  readonly #pipelines = new Map<number, PipelineRunner>();
+  readonly #inputs = new Map<number, Uint8Array>();
+  #messagesRead = 0;
+  #stopping = false;
+
+  constructor({ shared, limits, port }: WorkerStart) {
+    this.#memory = new SlotMemory(layoutFor(limits), shared);
+    this.#port = port;
+    this.#submitted = new RingReader(this.#memory, "submit");
+    this.#completed = new RingWriter(this.#memory, "complete");
+    this.#reports = new GuestReports(port, limits);
+    this.#context = new RunContext(this.#memory, limits, this.#reports);
+    this.#budget = new InstanceBudget(limits.maxInstancesPerWorker);
+    this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget);
+  }
+
+  /** Serves slots and messages until told to stop. */
+  run(): void {
+    const { words } = this.#memory;
+    this.#post({ type: "ready" });
+    let sinceFlush = 0;
+    while (!this.#stopping || this.#submitted.ready) {
+      const doorbell = Atomics.load(words, Control.doorbell);
+      this.#readMessages();
+      const slot = this.#submitted.take();
+      if (slot >= 0) {
+        this.#runSlot(slot);
+        if (++sinceFlush % batchesBetweenFlushes === 0) this.#reports.flush();
+        continue;
+      }
+      if (this.#stopping) return;
+      this.#reports.flush();
+      this.#sleep(doorbell);
+    }
+  }
+
+  /** Sleeps unless the bell has rung since it was looked at: so no ring is lost. */
+  #sleep(doorbell: number): void {
+    const { words } = this.#memory;
+    Atomics.store(words, Control.asleep, 1);
+    Atomics.wait(words, Control.doorbell, doorbell);
+    Atomics.store(words, Control.asleep, 0);
+  }
+
+  #runSlot(slot: number): void {
+    const { words } = this.#memory;
+    const base = this.#memory.slot(slot);
+    let input: Uint8Array | undefined;
+    if (words[base + Slot.transfer] === Transfer.input) {
+      input = this.#inputs.get(slot);
+      this.#inputs.delete(slot);
+    }
+    this.#slots.run(slot, this.#pipelines.get(words[base + Slot.pipeline] as number), input);
+    this.#completed.push(slot);
+    if (Atomics.exchange(words, Control.armed, 0) === 1) this.#post(completed);
+  }
+
+  #readMessages(): void {
+    const { words } = this.#memory;
+    while (this.#messagesRead !== Atomics.load(words, Control.posted)) {
+      const received = receiveMessageOnPort(this.#port) as { message: ToWorker } | undefined;
+      if (received === undefined) return;
+      this.#messagesRead = (this.#messagesRead + 1) | 0;
+      this.#handle(received.message);
+    }
+  }
+
+  #handle(message: ToWorker): void {
+    switch (message.type) {
+      case "load":
+        this.#pipelines.set(
+          message.pipeline.id,
+          new PipelineRunner(message.pipeline, this.#context, this.#budget.admit),
+        );
+        return;
+      case "drop":
+        this.#pipelines.get(message.id)?.discard();
+        this.#pipelines.delete(message.id);
+        return;
+      case "input":
+        this.#inputs.set(message.slot, message.bytes);
+        return;
+      case "stop":
+        this.#stopping = true;
+        return;
+    }
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+}
+
+const completed: FromWorker = { type: "completed" };
