@@ -233,6 +233,6 @@ test("proc_exit ends the run as a trap, which no catch_all holds", () => {
   }
   expect(fault).toMatchObject({
     code: "trap",
-    message: expect.stringContaining("the module called proc_exit(3) in leat_transform"),
+    message: expect.stringContaining("the module called proc_exit(3) in function 2"),
   });
 });
