@@ -86,12 +86,27 @@ describe("the published packages", () => {
   });
 
   test("give the leat command to a shell", async () => {
-    const { stdout } = await run(join(consumer, "node_modules/.bin/leat"), ["--help"], {
-      cwd: consumer,
-      env: toolEnvironment,
-    });
-    expect(stdout).toContain("Usage: leat");
+    expect(await runBinary("leat", "--help")).toContain("Usage: leat");
   });
+
+  test("compile a module, and serve it from worker threads that start from dist", async () => {
+    const source = `
+      import { Out, Record } from "@leat/assemblyscript";
+      export function transform(record: Record, out: Out): void {
+        const value = record.value;
+        value.upperTo(out.map(record, value.length));
+      }`;
+    await writeFile(join(consumer, "module.ts"), source);
+    await runBinary("leat-asc", "module.ts", "-o", "module.wasm");
+    expect(await runConsumer("consumer/server.ts")).toBe("FROM DIST\n");
+    await typeCheck("server.ts");
+  });
+
+  async function runBinary(name: string, ...args: string[]): Promise<string> {
+    const path = join(consumer, "node_modules/.bin", name);
+    const { stdout } = await run(path, args, { cwd: consumer, env: toolEnvironment });
+    return stdout;
+  }
 
   async function runConsumer(program: string): Promise<string> {
     const name = basename(program);
