@@ -35,7 +35,10 @@ export class ByteReader {
   /** Reads an unsigned LEB128 of at most 32 bits. */
   u32(what: string): number {
     const start = this.offset;
+    const first = this.byte(what);
+    if (first < 0x80) return first;
     let value = 0;
+    this.offset = start;
     for (let shift = 0; shift < 35; shift += 7) {
       const byte = this.byte(what);
       if (shift === 28 && byte > 0x0f) throw this.malformed(`${what} does not fit 32 bits`, start);

@@ -25,6 +25,14 @@ const valueTypes: ReadonlyMap<number, string> = new Map([
   ...referenceTypes,
 ]);
 
+/** The same by plain index: modules may have tens of millions of types in lists. */
+const valueTypeByCode = byCode(valueTypes);
+const referenceTypeByCode = byCode(referenceTypes);
+
+function byCode(types: ReadonlyMap<number, string>): readonly (string | undefined)[] {
+  return Array.from({ length: 256 }, (_, code) => types.get(code));
+}
+
 /** Types of proposals whose objects live on V8's heap, where no limit of ours holds. */
 const refusedValueTypes: ReadonlyMap<number, string> = new Map([
   [0x74, "noexn"],
@@ -62,11 +70,11 @@ export function refused(feature: string, offset: number): Error {
   return leatError("MODULE_FEATURE_REFUSED", { feature, offset });
 }
 
-function readTypeOf(allowed: ReadonlyMap<number, string>, reader: ByteReader, what: string): string {
-  const offset = reader.offset;
+function readTypeOf(allowed: readonly (string | undefined)[], reader: ByteReader, what: string): string {
   const code = reader.byte(what);
-  const type = allowed.get(code);
+  const type = allowed[code];
   if (type !== undefined) return type;
+  const offset = reader.offset - 1;
   const feature = refusedValueTypes.get(code);
   if (feature !== undefined) throw refused(feature, offset);
   throw reader.malformed(`${what} has the unknown type 0x${code.toString(16)}`, offset);
@@ -74,12 +82,12 @@ function readTypeOf(allowed: ReadonlyMap<number, string>, reader: ByteReader, wh
 
 /** Reads a value type that a module may use and returns its text, such as `i32`. */
 export function readValueType(reader: ByteReader, what: string): string {
-  return readTypeOf(valueTypes, reader, what);
+  return readTypeOf(valueTypeByCode, reader, what);
 }
 
 /** Reads `funcref` or `externref`. */
 export function readReferenceType(reader: ByteReader, what: string): string {
-  return readTypeOf(referenceTypes, reader, what);
+  return readTypeOf(referenceTypeByCode, reader, what);
 }
 
 function skipTypes(reader: ByteReader, what: string): number {
