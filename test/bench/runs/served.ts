@@ -8,6 +8,8 @@ import { create } from "@bufbuild/protobuf";
 import { type Target, TargetSchema } from "@leat/proto";
 import type { Child } from "../child.ts";
 import type { LoadOrder } from "../load/load.ts";
+import type { StreamOrder } from "../load/stream.ts";
+import type { UnaryOrder } from "../load/unary.ts";
 import { loadUppercase } from "../modules/uppercase.ts";
 import type { SubjectHandlers } from "../subjects/subject.ts";
 import { type SubjectName, setUpLeat, startSubject } from "./launch.ts";
@@ -49,27 +51,25 @@ export async function readyServer(
   }
 }
 
+/** One stream whose window is kept full. */
+export function streamOrder({ address, target, expect }: ReadyServer): StreamOrder {
+  return { kind: "stream", address, target, expect, window: streamWindow };
+}
+
+/** Many callers of one record each. */
+export function unaryOrder({ address, target, expect }: ReadyServer): UnaryOrder {
+  return { kind: "unary", address, target, expect, callers: unaryCallers };
+}
+
 /** Measures a server with one stream whose window is kept full. The unit is a batch. */
 export function streamRun(name: SubjectName, options: { stages?: number } = {}): Run {
   const suffix = options.stages ? `-${options.stages}` : "";
-  return servedRun(`stream:${name}${suffix}`, "batch", name, options, (server) => ({
-    kind: "stream",
-    address: server.address,
-    target: server.target,
-    window: streamWindow,
-    expect: server.expect,
-  }));
+  return servedRun(`stream:${name}${suffix}`, "batch", name, options, streamOrder);
 }
 
 /** Measures a server with many callers of one record each. The unit is a call. */
 export function unaryRun(name: SubjectName): Run {
-  return servedRun(`unary:${name}`, "call", name, {}, (server) => ({
-    kind: "unary",
-    address: server.address,
-    target: server.target,
-    callers: unaryCallers,
-    expect: server.expect,
-  }));
+  return servedRun(`unary:${name}`, "call", name, {}, unaryOrder);
 }
 
 function servedRun(

@@ -1,0 +1,157 @@
+/**
+ * Measures how Leat gets over a module that runs away: `npm run bench:recovery [-- --runs N] [--limit MS]`.
+ *
+ * A batch with one record on which the guest loops for ever goes through one pipeline, a good batch right behind
+ * it, while a healthy stream keeps another pipeline busy. Printed, as medians with their spread:
+ * from the record's limit to the bad batch's answer (the 99 neighbours of the record are in it), to the next
+ * good batch of the same stream, and to the next answer of the healthy stream; and the healthy stream's longest
+ * time without an answer. The limit is counted from the moment the client sent the batch, so the figures
+ * include the way to the guest and back.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import type { RecordBatch } from "@leat/proto";
+import { makeBatch, recordsPerBatch } from "./fixtures.ts";
+import { describeMachine } from "./machine.ts";
+import { buildModule } from "./modules/build.ts";
+import { loadUppercase } from "./modules/uppercase.ts";
+import { formatMachine } from "./report.ts";
+import { setUpLeat, startSubject } from "./runs/launch.ts";
+import { pause } from "./runs/run.ts";
+import { type Summary, summarize } from "./statistics.ts";
+import { type TimedAnswer, TimedStream } from "./timed-stream.ts";
+
+const { values } = parseArgs({
+  options: { runs: { type: "string", default: "15" }, limit: { type: "string", default: "200" } },
+});
+const runs = Number(values.runs);
+const limitMs = Number(values.limit);
+if (!(runs >= 1) || !(limitMs >= 1)) {
+  console.error("--runs and --limit must be numbers of at least 1");
+  process.exit(2);
+}
+
+/** What the guest does on a record, by the first byte of its value. */
+const loops = { "plain loop": 1, "loop of 30 MB memory.fill": 2 };
+const badIndex = recordsPerBatch >> 1;
+const healthyWindow = 4;
+/** Between two runs: long enough for the pool to warm a new spare. */
+const restSeconds = 0.3;
+
+/** One run's times, in milliseconds. */
+interface Recovery {
+  badBatch: number;
+  nextBatch: number;
+  healthy: number;
+  longestGap: number;
+}
+
+await using subject = await startSubject("leat");
+const address = await subject.ask("address");
+await setUpLeat(address, {
+  modules: { runaway: await buildModule("runaway"), uppercase: await loadUppercase("uppercase") },
+  pipelines: {
+    runaway: [{ module: "runaway", recordTimeoutMs: limitMs, batchTimeoutMs: limitMs * 4 }],
+    healthy: [{ module: "uppercase" }],
+  },
+});
+console.log(`${formatMachine(describeMachine())}\n${runs} runs, limit ${limitMs} ms a record; times in ms\n`);
+for (const [name, mark] of Object.entries(loops)) {
+  const recoveries: Recovery[] = [];
+  for (let run = 0; run < runs; run++) {
+    recoveries.push(await recover(mark));
+    await pause(restSeconds);
+  }
+  print(name, recoveries);
+}
+
+/** A healthy stream that always has a few batches open, and when its answers came. */
+class HealthyStream {
+  readonly answersAtMs: number[] = [];
+  readonly #done: Promise<void>;
+  #stopping = false;
+
+  constructor() {
+    this.#done = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    await using stream = new TimedStream(address, "healthy");
+    const batch = makeBatch();
+    const one = async () => {
+      while (!this.#stopping) {
+        const { atMs, result } = await stream.send(batch);
+        if (result.outcome.case !== "result") throw new Error("the healthy stream got an error");
+        this.answersAtMs.push(atMs);
+      }
+    };
+    await Promise.all(Array.from({ length: healthyWindow }, one));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#done;
+  }
+}
+
+async function recover(mark: number): Promise<Recovery> {
+  const healthy = new HealthyStream();
+  await using stream = new TimedStream(address, "runaway");
+  // The module is instantiated and the healthy stream flows before the bad record comes.
+  checkGood(await stream.send(makeBatch()));
+  await pause(restSeconds);
+  const sentAtMs = performance.now();
+  const [bad, next] = await Promise.all([stream.send(badBatch(mark)), stream.send(makeBatch())]);
+  await pause(restSeconds);
+  await healthy.stop();
+  checkBad(bad);
+  checkGood(next);
+  const limitAtMs = sentAtMs + limitMs;
+  const answers = healthy.answersAtMs;
+  const gaps = answers.slice(1).flatMap((atMs, i) => (atMs >= sentAtMs ? [atMs - (answers[i] ?? atMs)] : []));
+  return {
+    badBatch: bad.atMs - limitAtMs,
+    nextBatch: next.atMs - limitAtMs,
+    healthy: (answers.find((atMs) => atMs >= limitAtMs) ?? Number.NaN) - limitAtMs,
+    longestGap: Math.max(...gaps),
+  };
+}
+
+function badBatch(mark: number): RecordBatch {
+  const batch = makeBatch();
+  const record = batch.records[badIndex];
+  if (record) record.value = Uint8Array.of(mark);
+  return batch;
+}
+
+function checkBad({ result: { outcome } }: TimedAnswer): void {
+  if (outcome.case !== "result") throw new Error("the bad batch got no result");
+  const { failures, batch } = outcome.value;
+  const [failure] = failures;
+  if (failures.length !== 1 || failure?.index !== badIndex || failure.code !== "timeout") {
+    throw new Error(`expected record ${badIndex} to fail with timeout, got ${JSON.stringify(failures)}`);
+  }
+  if (batch?.records.length !== recordsPerBatch - 1) {
+    throw new Error(`${batch?.records.length} neighbours of the bad record came back`);
+  }
+}
+
+function checkGood({ result: { outcome } }: TimedAnswer): void {
+  if (outcome.case !== "result" || outcome.value.failures.length > 0) throw new Error("a good batch failed");
+}
+
+function print(name: string, recoveries: readonly Recovery[]): void {
+  const line = (what: string, pick: (recovery: Recovery) => number) =>
+    console.log(`  ${what.padEnd(58)} ${spread(summarize(recoveries.map(pick)))}`);
+  console.log(name);
+  line("limit to the bad batch's answer with its 99 neighbours", (recovery) => recovery.badBatch);
+  line("limit to the next good batch of the same stream", (recovery) => recovery.nextBatch);
+  line("limit to the next answer of the healthy stream", (recovery) => recovery.healthy);
+  line("healthy stream: longest time without an answer", (recovery) => recovery.longestGap);
+}
+
+function spread({ median, min, max }: Summary): string {
+  return `${median.toFixed(1).padStart(6)}   (${min.toFixed(1)} … ${max.toFixed(1)})`;
+}
