@@ -46,6 +46,8 @@ export interface ServerOptions {
   readonly moduleStore?: ModuleStore;
   /** The time. Default: the machine's clock. */
   readonly clock?: Clock;
+  /** Loads modules and pipelines before the server takes calls; what it throws ends the start. */
+  readonly prepare?: (registry: Registry) => Promise<void>;
 }
 
 /** A server that runs. */
@@ -136,13 +138,6 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
           },
         });
 
-  await pool.start();
-  const grpcPort = await grpc.listen(...parseAddress(options.grpcAddress ?? "127.0.0.1:7070"));
-  const httpPort = await http?.listen(...parseAddress(options.httpAddress || "127.0.0.1:7071"));
-  health.serving();
-  logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
-
-  let ended: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     grpc.close();
     http?.close();
@@ -150,6 +145,22 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     await metrics.shutdown();
     await telemetry.shutdown();
   };
+  const listen = async (): Promise<{ grpcPort: number; httpPort: number | undefined }> => {
+    await pool.start();
+    await options.prepare?.(registry);
+    return {
+      grpcPort: await grpc.listen(...parseAddress(options.grpcAddress ?? "127.0.0.1:7070")),
+      httpPort: await http?.listen(...parseAddress(options.httpAddress || "127.0.0.1:7071")),
+    };
+  };
+  const { grpcPort, httpPort } = await listen().catch(async (error: unknown) => {
+    await end();
+    throw error;
+  });
+  health.serving();
+  logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
+
+  let ended: Promise<void> | undefined;
   const close = (): Promise<void> => {
     ended ??= end();
     return ended;
