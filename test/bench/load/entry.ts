@@ -3,6 +3,7 @@
 import { answerParent } from "../child.ts";
 import { processCpuUs } from "../subjects/usage.ts";
 import type { Load, LoadHandlers, LoadOrder, Progress } from "./load.ts";
+import { startSdk } from "./sdk.ts";
 import { startStream } from "./stream.ts";
 import { startUnary } from "./unary.ts";
 
@@ -14,6 +15,8 @@ function startLoad(order: LoadOrder): Load {
       return startStream(order);
     case "unary":
       return startUnary(order);
+    case "sdk":
+      return startSdk(order);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SdkOrder } from "./sdk.ts";
 import type { StreamOrder } from "./stream.ts";
 import type { UnaryOrder } from "./unary.ts";
 
@@ -22,7 +23,7 @@ export interface Load {
 }
 
 /** What load to make. */
-export type LoadOrder = StreamOrder | UnaryOrder;
+export type LoadOrder = StreamOrder | UnaryOrder | SdkOrder;
 
 /** How far the load is. */
 export interface Progress {

@@ -11,7 +11,7 @@ import wabt from "wabt";
 export type BenchModule = "plain-uppercase" | "extism-uppercase" | "runaway";
 
 /** Assembles one of this folder's modules. */
-export async function buildModule(name: BenchModule | "uppercase"): Promise<Uint8Array<ArrayBuffer>> {
+export async function buildModule(name: BenchModule): Promise<Uint8Array<ArrayBuffer>> {
   const file = new URL(`${name}.wat`, import.meta.url);
   const module = (await wabt()).parseWat(file.pathname, await readFile(file, "utf8"), { bulk_memory: true });
   try {

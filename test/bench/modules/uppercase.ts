@@ -4,12 +4,12 @@
  * @module
  */
 
-import { buildModule } from "./build.ts";
+import { loadExample } from "@leat/examples";
 
 /** `uppercase` is made with the kit, `uppercase-raw` is load and store instructions. */
 export type UppercaseModule = "uppercase" | "uppercase-raw";
 
-/** Loads one of them from `@leat/examples`. */
-export async function loadUppercase(_name: UppercaseModule): Promise<Uint8Array<ArrayBuffer>> {
-  return buildModule("uppercase");
+/** Loads one of them from `@leat/examples`, which builds it when its source has changed. */
+export async function loadUppercase(name: UppercaseModule): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await loadExample(name));
 }

@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Target, TargetSchema } from "@leat/proto";
 import type { Child } from "../child.ts";
 import type { LoadOrder } from "../load/load.ts";
+import type { SdkOrder } from "../load/sdk.ts";
 import type { StreamOrder } from "../load/stream.ts";
 import type { UnaryOrder } from "../load/unary.ts";
 import { loadUppercase } from "../modules/uppercase.ts";
@@ -19,6 +20,11 @@ import { type Bench, type OpenRun, pause, type Run, type Sample, type Window } f
 export const streamWindow = 32;
 /** Unary calls open at once. */
 export const unaryCallers = 64;
+
+/** SDK calls open at once. */
+export const sdkCallers = 1_000;
+
+const uppercasePipeline = "uppercase";
 
 /** A server that has what the load asks for. */
 export interface ReadyServer {
@@ -40,10 +46,10 @@ export async function readyServer(
       const stages = Array.from({ length: options.stages ?? 1 }, () => ({ module: "uppercase" }));
       await setUpLeat(address, {
         modules: { uppercase: await loadUppercase("uppercase") },
-        pipelines: { uppercase: stages },
+        pipelines: { [uppercasePipeline]: stages },
       });
     }
-    const target = create(TargetSchema, { target: { case: "pipeline", value: "uppercase" } });
+    const target = create(TargetSchema, { target: { case: "pipeline", value: uppercasePipeline } });
     return { subject, address, target, expect: name === "echo" ? "echo" : "uppercase" };
   } catch (error) {
     await subject[Symbol.asyncDispose]();
@@ -70,6 +76,17 @@ export function streamRun(name: SubjectName, options: { stages?: number } = {}):
 /** Measures a server with many callers of one record each. The unit is a call. */
 export function unaryRun(name: SubjectName): Run {
   return servedRun(`unary:${name}`, "call", name, {}, unaryOrder);
+}
+
+/** Measures Leat with many SDK callers of one record each. The unit is a call. */
+export function sdkRun(through: SdkOrder["through"]): Run {
+  return servedRun(`sdk:${through}`, "call", "leat", {}, ({ address }) => ({
+    kind: "sdk",
+    address,
+    pipeline: uppercasePipeline,
+    callers: sdkCallers,
+    through,
+  }));
 }
 
 function servedRun(
