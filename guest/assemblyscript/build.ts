@@ -71,7 +71,8 @@ export async function buildModule(options: BuildOptions): Promise<BuiltModule> {
     writeFile: (name, contents) => void written.set(basename(name), contents),
     listFiles: () => null,
   });
-  const log = messages.join("");
+  // A remark on the compiler's own search for the smallest code, of no concern to an author.
+  const log = messages.join("").replace("Last converge was suboptimal.\n", "");
   if (result.error !== null)
     throw new BuildError(`${entry} does not compile: ${log || result.error.message}`);
   const wasm = written.get("module.wasm");

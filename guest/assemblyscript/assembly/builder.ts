@@ -65,7 +65,7 @@ export class RecordBuilder {
   /** Takes over all headers of `record`. */
   headersOf(record: Record): RecordBuilder {
     this.settle();
-    let at = record.headers == 0 ? record.end : record.headers;
+    let at = record.firstHeader == 0 ? record.end : record.firstHeader;
     while (at < record.end) {
       const next = skipField(at, record.end);
       if (load<u8>(at) == RECORD_HEADER) writer.range(at, next);

@@ -9,6 +9,12 @@ function isSpace(byte: u8): bool {
   return byte == 0x20 || (byte >= 0x09 && byte <= 0x0d);
 }
 
+// @ts-ignore: decorator
+@inline
+function hexDigit(value: u8): u8 {
+  return value + (value < 10 ? 0x30 : 0x57);
+}
+
 /**
  * A view of bytes: of the input, of the output or of memory made with `Bytes.alloc`. It copies nothing and owns
  * nothing. A view that a record or the output handed out is good until `transform` returns; one that was made in
@@ -161,6 +167,17 @@ export class Bytes {
   /** Whether these bytes are well-formed UTF-8. */
   isUtf8(): bool {
     return isUtf8(this.ptr, this.ptr + <usize>this.length);
+  }
+
+  /** The bytes as lower case hexadecimal digits. */
+  toHex(): Bytes {
+    const digits = take(<usize>this.length << 1);
+    for (let i: usize = 0; i < <usize>this.length; i++) {
+      const byte = load<u8>(this.ptr + i);
+      store<u8>(digits + (i << 1), hexDigit(byte >> 4));
+      store<u8>(digits + (i << 1) + 1, hexDigit(byte & 15));
+    }
+    return Bytes.at(digits, this.length << 1);
   }
 
   /** A copy as text. What is not UTF-8 comes out as replacement characters. */

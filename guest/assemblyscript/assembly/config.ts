@@ -71,9 +71,10 @@ export class Config {
     const value = this.get(key, !required);
     if (!value) return list;
     if (!value.isArray) this.expect(key, "a list of strings", value);
-    for (let item = value.first(); item; item = item.next(value)) {
-      if (item.isString) list.push(item.text().toString());
-      else this.expect(key, "a list of strings", item);
+    const items = value.items();
+    while (items.next()) {
+      if (items.item.isString) list.push(items.item.text().toString());
+      else this.expect(key, "a list of strings", items.item);
     }
     return list;
   }
@@ -94,12 +95,8 @@ export class Config {
   /** The keys that there are, in order. */
   keys(): string[] {
     const keys: string[] = [];
-    const json = this.json;
-    let item = json.first();
-    while (item) {
-      keys.push(item.key().toString());
-      item = item.next(json);
-    }
+    const items = this.json.items();
+    while (items.next()) keys.push(items.item.key().toString());
     return keys;
   }
 

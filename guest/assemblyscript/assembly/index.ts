@@ -3,9 +3,10 @@
 export { Bytes } from "./bytes";
 export { Config } from "./config";
 export { Counter } from "./counter";
-export { JSON_MAX_DEPTH, Json, JsonKind } from "./json";
+export { JSON_MAX_DEPTH, Json, JsonItems, JsonKind } from "./json";
 export { log, nowMs } from "./log";
 export { Out } from "./out";
-export { Header, Record } from "./record";
+export { Headers, Record } from "./record";
 export { RecordBuilder } from "./builder";
+export { sha256 } from "./sha256";
 export { Writer } from "./writer";

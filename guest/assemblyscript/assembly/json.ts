@@ -32,7 +32,7 @@ export class Json {
   keyPtr: usize;
   keyEnd: usize;
   /** The node behind this one and all that is in it. */
-  after: Json | null;
+  after: usize;
   kind: JsonKind;
   /** Whether there are escapes in the string, or in the name. */
   escaped: bool;
@@ -118,26 +118,21 @@ export class Json {
     return this.kind == JsonKind.Number ? parseNumber(this.ptr, this.end) : NaN;
   }
 
-  /** The first element or member, or null. Go on with `next(of)`. */
-  first(): Json | null {
-    if (this.kind < JsonKind.Array) return null;
-    const child = changetype<Json>(changetype<usize>(this) + NODE_BYTES);
-    return changetype<usize>(child) == changetype<usize>(this.after) ? null : child;
-  }
-
-  /** The element or member of `parent` behind this one, or null. */
-  // @ts-ignore: decorator
-  @inline
-  next(parent: Json): Json | null {
-    return changetype<usize>(this.after) == changetype<usize>(parent.after) ? null : this.after;
+  /** The elements of an array or the members of an object, to go through; none for other kinds. */
+  items(): JsonItems {
+    const items = changetype<JsonItems>(take(offsetof<JsonItems>()));
+    items.upcoming = changetype<usize>(this) + NODE_BYTES;
+    items.end = this.kind >= JsonKind.Array ? this.after : items.upcoming;
+    return items;
   }
 
   /** The member of that name, or null. Of several, the last one counts, as in JavaScript. */
   get(name: Bytes): Json | null {
     if (this.kind != JsonKind.Object) return null;
     let found: Json | null = null;
-    for (let member = this.first(); member; member = member.next(this)) {
-      if (member.isNamed(name)) found = member;
+    const members = this.items();
+    while (members.next()) {
+      if (members.item.isNamed(name)) found = members.item;
     }
     return found;
   }
@@ -145,6 +140,14 @@ export class Json {
   /** The same by text. */
   getText(name: string): Json | null {
     return this.get(Bytes.of(name));
+  }
+
+  /** The element at `index`, or null. */
+  element(index: i32): Json | null {
+    if (this.kind != JsonKind.Array) return null;
+    const items = this.items();
+    while (items.next()) if (index-- == 0) return items.item;
+    return null;
   }
 
   /** Whether this member has that name. */
@@ -164,6 +167,30 @@ export class Json {
       case JsonKind.Object: return "an object";
       default: return "a boolean";
     }
+  }
+}
+
+/**
+ * Goes through what is in an array or an object:
+ *
+ *     const items = value.items();
+ *     while (items.next()) use(items.item);
+ */
+@unmanaged
+export class JsonItems {
+  /** The current one. Set by `next`. */
+  item: Json;
+  upcoming: usize;
+  end: usize;
+
+  /** Moves to the next one; says whether there is one. */
+  // @ts-ignore: decorator
+  @inline
+  next(): bool {
+    if (this.upcoming == this.end) return false;
+    this.item = changetype<Json>(this.upcoming);
+    this.upcoming = this.item.after;
+    return true;
   }
 }
 
@@ -215,7 +242,7 @@ function parseValue(node: Json, at: usize, depth: i32): usize {
   }
   if (at == 0) return 0;
   node.end = at;
-  node.after = changetype<Json>(nextBlock());
+  node.after = nextBlock();
   return at;
 }
 

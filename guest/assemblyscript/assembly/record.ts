@@ -19,19 +19,65 @@ import {
   writeVarint,
 } from "./wire";
 
-/** One header of a record, and the way to the next one. Good until `transform` returns. */
+/**
+ * Goes through the headers of a record, in order:
+ *
+ *     const headers = record.headers();
+ *     while (headers.next()) use(headers.name, headers.value);
+ */
 @unmanaged
-export class Header {
-  /** The header's name, UTF-8. */
-  name: Bytes;
-  /** The header's value, which is empty when it was not set. */
-  value: Bytes;
-  after: usize;
+export class Headers {
+  namePtr: usize;
+  nameLength: i32;
+  valuePtr: usize;
+  valueLength: i32;
+  upcoming: usize;
   end: usize;
 
-  /** The header that follows this one, or null. */
-  next(): Header | null {
-    return readHeader(this.after, this.end);
+  /** The current header's name, UTF-8. Moves along with `next`. */
+  // @ts-ignore: decorator
+  @inline
+  get name(): Bytes {
+    return changetype<Bytes>(changetype<usize>(this) + offsetof<Headers>("namePtr"));
+  }
+
+  /** The current header's value; empty when it has none. Moves along with `next`. */
+  // @ts-ignore: decorator
+  @inline
+  get value(): Bytes {
+    return changetype<Bytes>(changetype<usize>(this) + offsetof<Headers>("valuePtr"));
+  }
+
+  /** Moves to the next header; says whether there is one. */
+  next(): bool {
+    const end = this.end;
+    let at = this.upcoming;
+    while (at < end && load<u8>(at) != RECORD_HEADER) at = skipField(at, end);
+    if (at >= end) return false;
+    const field = readSpan(at + 1, end);
+    this.upcoming = spanEnd(field);
+    this.read(spanStart(field), spanEnd(field));
+    return true;
+  }
+
+  private read(from: usize, end: usize): void {
+    this.namePtr = from;
+    this.nameLength = 0;
+    this.valuePtr = from;
+    this.valueLength = 0;
+    let at = from;
+    while (at < end) {
+      const tag = readVarint(at, end);
+      if (tag != HEADER_KEY && tag != HEADER_VALUE) {
+        at = skipField(at, end);
+        continue;
+      }
+      const part = readSpan(cursor, end);
+      const view = tag == HEADER_KEY ? this.name : this.value;
+      view.ptr = spanStart(part);
+      view.length = <i32>spanLength(part);
+      at = spanEnd(part);
+    }
   }
 }
 
@@ -53,7 +99,7 @@ export class Record {
   valueField: usize;
   valueEnd: usize;
   /** Where the first header's field begins, or 0. */
-  headers: usize;
+  firstHeader: usize;
   /** Whether key or value occur more than once, which is legal: the last one counts. */
   repeated: bool;
   /** Whether a known field has a tag that is longer than it must be: legal, but not what the quick paths look for. */
@@ -96,17 +142,21 @@ export class Record {
     return this.timePtr == 0 ? 0 : <i64>readVarint(this.timePtr, this.end);
   }
 
-  /** The value of the first header of that name, or null. */
-  header(name: string): Bytes | null {
-    for (let header = this.firstHeader(); header; header = header.next()) {
-      if (header.name.equalsText(name)) return header.value;
-    }
-    return null;
+  /** The headers, to go through. */
+  headers(): Headers {
+    const headers = changetype<Headers>(take(offsetof<Headers>()));
+    headers.upcoming = this.firstHeader == 0 ? this.end : this.firstHeader;
+    headers.end = this.end;
+    return headers;
   }
 
-  /** The first header, or null. Go on with `next()`. */
-  firstHeader(): Header | null {
-    return this.headers == 0 ? null : readHeader(this.headers, this.end);
+  /** The value of the first header of that name, or null. */
+  header(name: string): Bytes | null {
+    const headers = this.headers();
+    while (headers.next()) {
+      if (headers.name.equalsText(name)) return headers.value;
+    }
+    return null;
   }
 
   /** Moves the view to the encoded record in `[start, end)`; says whether that is well-formed. Called by the kit. */
@@ -128,7 +178,7 @@ export class Record {
     this.valueLength = 0;
     this.valueField = end;
     this.valueEnd = end;
-    this.headers = 0;
+    this.firstHeader = 0;
     this.repeated = false;
     this.unusual = false;
     this.timePtr = 0;
@@ -144,7 +194,7 @@ export class Record {
         at = spanEnd(span);
         this.valueEnd = at;
       } else if (tag == RECORD_HEADER) {
-        if (this.headers == 0) this.headers = at;
+        if (this.firstHeader == 0) this.firstHeader = at;
         at = spanEnd(readSpan(at + 1, end));
       } else if (tag == RECORD_KEY) {
         if (this.keyPtr != 0) this.repeated = true;
@@ -215,31 +265,4 @@ function isReplaced(at: usize, record: Record): bool {
   if (tag == RECORD_VALUE) return at != record.valueField;
   if (tag != RECORD_KEY) return false;
   return spanStart(readSpan(at + 1, record.end)) != record.keyPtr;
-}
-
-/** Reads the first header at or behind `at`, which is the start of a field of a record that was parsed. */
-function readHeader(at: usize, end: usize): Header | null {
-  while (at < end && load<u8>(at) != RECORD_HEADER) at = skipField(at, end);
-  if (at >= end) return null;
-  const field = readSpan(at + 1, end);
-  const fieldEnd = spanEnd(field);
-  at = spanStart(field);
-  const header = changetype<Header>(take(offsetof<Header>()));
-  header.name = Bytes.at(at, 0);
-  header.value = Bytes.at(at, 0);
-  header.after = fieldEnd;
-  header.end = end;
-  while (at < fieldEnd) {
-    const tag = readVarint(at, fieldEnd);
-    if (tag == HEADER_KEY || tag == HEADER_VALUE) {
-      const part = readSpan(cursor, fieldEnd);
-      const view = tag == HEADER_KEY ? header.name : header.value;
-      view.ptr = spanStart(part);
-      view.length = <i32>spanLength(part);
-      at = spanEnd(part);
-    } else {
-      at = skipField(at, fieldEnd);
-    }
-  }
-  return header;
 }
