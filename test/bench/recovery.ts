@@ -21,7 +21,7 @@ import { formatMachine } from "./report.ts";
 import { setUpLeat, startSubject } from "./runs/launch.ts";
 import { pause } from "./runs/run.ts";
 import { type Summary, summarize } from "./statistics.ts";
-import { type TimedAnswer, TimedStream } from "./timed-stream.ts";
+import { HealthyStream, type TimedAnswer, TimedStream } from "./timed-stream.ts";
 
 const { values } = parseArgs({
   options: { runs: { type: "string", default: "15" }, limit: { type: "string", default: "200" } },
@@ -36,7 +36,6 @@ if (!(runs >= 1) || !(limitMs >= 1)) {
 /** What the guest does on a record, by the first byte of its value. */
 const loops = { "plain loop": 1, "loop of 30 MB memory.fill": 2 };
 const badIndex = recordsPerBatch >> 1;
-const healthyWindow = 4;
 /** Between two runs: long enough for the pool to warm a new spare. */
 const restSeconds = 0.3;
 
@@ -67,37 +66,8 @@ for (const [name, mark] of Object.entries(loops)) {
   print(name, recoveries);
 }
 
-/** A healthy stream that always has a few batches open, and when its answers came. */
-class HealthyStream {
-  readonly answersAtMs: number[] = [];
-  readonly #done: Promise<void>;
-  #stopping = false;
-
-  constructor() {
-    this.#done = this.#run();
-  }
-
-  async #run(): Promise<void> {
-    await using stream = new TimedStream(address, "healthy");
-    const batch = makeBatch();
-    const one = async () => {
-      while (!this.#stopping) {
-        const { atMs, result } = await stream.send(batch);
-        if (result.outcome.case !== "result") throw new Error("the healthy stream got an error");
-        this.answersAtMs.push(atMs);
-      }
-    };
-    await Promise.all(Array.from({ length: healthyWindow }, one));
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await this.#done;
-  }
-}
-
 async function recover(mark: number): Promise<Recovery> {
-  const healthy = new HealthyStream();
+  const healthy = new HealthyStream(address, "healthy");
   await using stream = new TimedStream(address, "runaway");
   // The module is instantiated and the healthy stream flows before the bad record comes.
   checkGood(await stream.send(makeBatch()));

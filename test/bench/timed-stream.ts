@@ -1,5 +1,5 @@
 /**
- * A stream that notes when each of its answers comes.
+ * Streams that note when each of their answers comes.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import {
   StreamTransformRequestSchema,
   StreamTransformResponseSchema,
 } from "@leat/proto";
+import { makeBatch } from "./fixtures.ts";
 import { RawClient } from "./load/raw-client.ts";
 
 /** An answer, and when it came. */
@@ -70,5 +71,40 @@ export class TimedStream implements AsyncDisposable {
     } finally {
       this.#client[Symbol.dispose]();
     }
+  }
+}
+
+/** Batches that a {@link HealthyStream} has open at once. */
+const healthyWindow = 4;
+
+/** A stream of good batches that always has a few open, and notes when its answers came. */
+export class HealthyStream {
+  /** When each answer came, by `performance.now()`. */
+  readonly answersAtMs: number[] = [];
+  readonly #done: Promise<void>;
+  #stopping = false;
+
+  constructor(address: string, pipeline: string) {
+    this.#done = this.#run(address, pipeline);
+    this.#done.catch(() => {});
+  }
+
+  async #run(address: string, pipeline: string): Promise<void> {
+    await using stream = new TimedStream(address, pipeline);
+    const batch = makeBatch();
+    const one = async () => {
+      while (!this.#stopping) {
+        const { atMs, result } = await stream.send(batch);
+        if (result.outcome.case !== "result") throw new Error("the healthy stream got an error");
+        this.answersAtMs.push(atMs);
+      }
+    };
+    await Promise.all(Array.from({ length: healthyWindow }, one));
+  }
+
+  /** Sends nothing more and waits for what is open; throws what went wrong. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#done;
   }
 }
