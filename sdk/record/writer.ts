@@ -138,7 +138,7 @@ function timestampOf({ timestampMs }: RecordInput): number | bigint {
   if (timestampMs === undefined) return 0;
   const value = timestampMs instanceof Date ? timestampMs.getTime() : Number(timestampMs);
   if (Number.isSafeInteger(value)) return value;
-  if (typeof timestampMs === "bigint") return timestampMs;
+  if (typeof timestampMs === "bigint" && BigInt.asIntN(64, timestampMs) === timestampMs) return timestampMs;
   throw new RangeError(`timestampMs is ${String(timestampMs)}; it must be a whole number of milliseconds`);
 }
 
@@ -166,6 +166,10 @@ function varintSize(value: number): number {
 function int64Size(value: number | bigint): number {
   if (value < 0) return 10;
   let size = 1;
-  for (let rest = Number(value); rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
+  if (typeof value === "bigint") {
+    for (let rest = value; rest >= 0x80n; rest >>= 7n) size++;
+  } else {
+    for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
+  }
   return size;
 }

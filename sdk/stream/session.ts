@@ -59,7 +59,6 @@ export class Session {
   /** Ends the call at once and tells nothing more. */
   cancel(): void {
     this.#cancelled = true;
-    this.#requests.end();
     this.#abort.abort();
   }
 

@@ -73,6 +73,8 @@ export interface ProtocolServer extends AsyncDisposable {
   drain(): void;
   /** How many connections are open. */
   readonly connections: number;
+  /** What those have received, in bytes on the wire. */
+  readonly receivedBytes: number;
   close(): Promise<void>;
 }
 
@@ -135,6 +137,9 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}): 
     get connections() {
       return sockets.size;
     },
+    get receivedBytes() {
+      return [...sockets].reduce((sum, socket) => sum + socket.bytesRead, 0);
+    },
     cutConnections() {
       for (const socket of sockets) socket.destroy();
     },
@@ -163,12 +168,18 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}): 
 function unary(server: ProtocolServer): handleUnaryCall<TransformRequest, TransformResponse> {
   return (call, callback) => {
     server.unaryCalls.push({ metadata: call.metadata, deadline: call.getDeadline() });
+    // grpc-js emits this for calls that have ended as well.
+    let answered = false;
     call.on("cancelled", () => {
-      server.cancelled++;
+      if (!answered) server.cancelled++;
     });
+    const answer: typeof callback = (...outcome) => {
+      answered = true;
+      callback(...outcome);
+    };
     if (server.behaviour.unavailable > 0) {
       server.behaviour.unavailable--;
-      callback(protocolError(status.UNAVAILABLE, "DRAINING", "the server is draining"));
+      answer(protocolError(status.UNAVAILABLE, "DRAINING", "the server is draining"));
       return;
     }
     const header = new Metadata();
@@ -181,13 +192,13 @@ function unary(server: ProtocolServer): handleUnaryCall<TransformRequest, Transf
     if (outcome === "never") return;
     if ("code" in outcome) {
       if (outcome.withHeaders) call.sendMetadata(header);
-      callback(protocolError(outcome.code, outcome.reason, outcome.message, outcome.extras));
+      answer(protocolError(outcome.code, outcome.reason, outcome.message, outcome.extras));
       return;
     }
     call.sendMetadata(header);
     const trailer = new Metadata();
     trailer.set("x-trailer", "from-the-server");
-    callback(null, { $typeName: "leat.v1.TransformResponse", result: outcome }, trailer);
+    answer(null, { $typeName: "leat.v1.TransformResponse", result: outcome }, trailer);
   };
 }
 
@@ -196,12 +207,14 @@ function streaming(
   open: Set<ProtocolStream>,
 ): handleBidiStreamingCall<StreamTransformRequest, StreamTransformResponse> {
   return (call) => {
-    const stream = new ProtocolStream(call, server.behaviour, (seen) => server.streams.push(seen));
+    const stream: ProtocolStream = new ProtocolStream(call, server.behaviour, (seen) =>
+      server.streams.push(seen),
+    );
     open.add(stream);
     call.on("cancelled", () => {
-      server.cancelled++;
+      if (!stream.ended) server.cancelled++;
+      open.delete(stream);
     });
-    call.on("close", () => open.delete(stream));
   };
 }
 

@@ -32,6 +32,7 @@ export class ProtocolStream {
   #draining = false;
   #halfClosed = false;
   #over = false;
+  #ended = false;
 
   constructor(call: Call, behaviour: Behaviour, register: (seen: SeenStream) => void) {
     this.#call = call;
@@ -39,9 +40,13 @@ export class ProtocolStream {
     this.#register = register;
     call.on("data", (request: StreamTransformRequest) => this.#onRequest(request));
     call.on("end", () => {
-      this.#halfClosed = true;
-      if (this.#seen) this.#seen.ended = true;
-      this.#endIfDone();
+      // A call that the client reset looks half-closed at first; the next turn knows better.
+      setImmediate(() => {
+        if (this.#over) return;
+        this.#halfClosed = true;
+        if (this.#seen) this.#seen.ended = true;
+        this.#endIfDone();
+      });
     });
     call.on("error", () => {
       this.#over = true;
@@ -49,6 +54,11 @@ export class ProtocolStream {
     call.on("cancelled", () => {
       this.#over = true;
     });
+  }
+
+  /** Whether the server has ended the call. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   drain(): void {
@@ -147,12 +157,14 @@ export class ProtocolStream {
 
   #fail(reason: string, message: string): void {
     this.#over = true;
+    this.#ended = true;
     this.#call.emit("error", protocolError(status.INVALID_ARGUMENT, reason, message));
   }
 
   #endIfDone(): void {
     if (this.#over || this.#unanswered > 0 || !this.#halfClosed) return;
     this.#over = true;
+    this.#ended = true;
     this.#call.end();
   }
 }

@@ -1,4 +1,16 @@
-import { isIPv4, isIPv6 } from "node:net";
+import { isIP, isIPv4, isIPv6 } from "node:net";
+
+/**
+ * One channel's target.
+ *
+ * @internal
+ */
+export interface ChannelTarget {
+  /** The target as grpc-js names it. */
+  readonly target: string;
+  /** The IP addresses in it; empty when it goes by a name. */
+  readonly ips: readonly string[];
+}
 
 /**
  * What a list of addresses comes to: channel targets, and whether they ask for TLS.
@@ -6,8 +18,10 @@ import { isIPv4, isIPv6 } from "node:net";
  * @internal
  */
 export interface ResolvedAddresses {
-  /** Targets as grpc-js names them. One holds all addresses where grpc-js can balance over them by itself. */
-  readonly targets: readonly string[];
+  /** A target for each channel: one with all addresses where grpc-js can balance over them by itself. */
+  readonly targets: readonly ChannelTarget[];
+  /** What calls name as the server, as in a URL: the first address. */
+  readonly authority: string;
   /** Whether the addresses were `https:` URLs. */
   readonly secure: boolean;
 }
@@ -32,9 +46,10 @@ function parse(address: string): ParsedAddress {
     const host = plain[1] ?? plain[2];
     return { host, port: plain[3] ?? "", target: `dns:${address}`, secure: false };
   }
-  // A target that names its own scheme, as unix:/path or dns:///name:port.
-  if (/^[a-z][a-z0-9+.-]*:/i.test(address))
+  // A target in the words of grpc-js, as dns:///name:port.
+  if (/^(?:unix|dns|ipv4|ipv6):./.test(address)) {
     return { host: undefined, port: "", target: address, secure: false };
+  }
   throw new TypeError(
     `not an address: ${JSON.stringify(address)}; expected host:port, unix:/path, or a URL with http: or https:`,
   );
@@ -55,12 +70,23 @@ export function resolveAddresses(addresses: readonly string[]): ResolvedAddresse
   if (parsed.some((address) => address.secure !== secure)) {
     throw new TypeError(`addresses mix https: with others: ${addresses.join(", ")}`);
   }
-  if (parsed.length === 1) return { targets: parsed.map(({ target }) => target), secure };
-  if (parsed.every(({ host }) => host !== undefined && isIPv4(host))) {
-    return { targets: [`ipv4:${parsed.map(({ host, port }) => `${host}:${port}`).join(",")}`], secure };
+  const authority = (parsed[0]?.target ?? "").replace(/^[a-z0-9]+:\/*/, "");
+  const ips = parsed.map(({ host = "" }) => host).filter((host) => isIP(host) > 0);
+  const joined = (part: (address: ParsedAddress) => string): string => parsed.map(part).join(",");
+  if (parsed.length > 1 && ips.length === parsed.length && ips.every(isIPv4)) {
+    return {
+      targets: [{ target: `ipv4:${joined(({ host, port }) => `${host}:${port}`)}`, ips }],
+      authority,
+      secure,
+    };
   }
-  if (parsed.every(({ host }) => host !== undefined && isIPv6(host))) {
-    return { targets: [`ipv6:${parsed.map(({ host, port }) => `[${host}]:${port}`).join(",")}`], secure };
+  if (parsed.length > 1 && ips.length === parsed.length && ips.every(isIPv6)) {
+    return {
+      targets: [{ target: `ipv6:${joined(({ host, port }) => `[${host}]:${port}`)}`, ips }],
+      authority,
+      secure,
+    };
   }
-  return { targets: parsed.map(({ target }) => target), secure };
+  const targets = parsed.map(({ target, host = "" }) => ({ target, ips: isIP(host) > 0 ? [host] : [] }));
+  return { targets, authority, secure };
 }

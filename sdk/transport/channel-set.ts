@@ -3,6 +3,17 @@ import { Channel, connectivityState } from "@grpc/grpc-js";
 import type { LoadBalancing } from "./options.ts";
 
 /**
+ * What a channel is made of.
+ *
+ * @internal
+ */
+export interface ChannelParts {
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+  readonly options: ChannelOptions;
+}
+
+/**
  * One grpc-js channel, or several that stand for one service. A call goes to the next channel that
  * is not known to be down (`round_robin`), or to the first such (`pick_first`).
  *
@@ -14,13 +25,10 @@ export class ChannelSet {
   #next = 0;
   #closed = false;
 
-  constructor(
-    targets: readonly string[],
-    credentials: ChannelCredentials,
-    options: ChannelOptions,
-    policy: LoadBalancing,
-  ) {
-    this.#channels = targets.map((target) => new Channel(target, credentials, options));
+  constructor(channels: readonly ChannelParts[], policy: LoadBalancing) {
+    this.#channels = channels.map(
+      ({ target, credentials, options }) => new Channel(target, credentials, options),
+    );
     this.#policy = policy;
   }
 

@@ -60,24 +60,25 @@ export interface GrpcTransport extends Transport {
  */
 export function createGrpcTransport(options: GrpcTransportOptions = {}): GrpcTransport {
   const addresses = options.addresses ?? [options.address ?? defaultAddress];
-  const { targets, secure } = resolveAddresses(addresses);
-  const channels = new ChannelSet(
-    targets,
-    channelCredentials(options, secure),
-    channelOptions(options),
-    options.loadBalancing ?? "round_robin",
-  );
+  const { targets, authority, secure } = resolveAddresses(addresses);
+  const parts = targets.map((target) => ({
+    target: target.target,
+    credentials: channelCredentials(options, target, secure),
+    options: channelOptions(options, target),
+  }));
+  const channels = new ChannelSet(parts, options.loadBalancing ?? "round_robin");
+  const baseUrl = `${secure || options.tls ? "https" : "http"}://${authority}`;
   const settings: CallSettings = {
     pickChannel: () => channels.pick(),
     compressMinBytes: options.compression === "gzip" ? (options.compressMinBytes ?? 1_024) : 0,
   };
   return {
-    target: targets.join(" "),
+    target: targets.map(({ target }) => target).join(" "),
     ready: (timeoutMs) => channels.ready(new Date(Date.now() + timeoutMs)),
     close: () => channels.close(),
     [Symbol.dispose]: () => channels.close(),
-    unary: unaryOf(settings, options),
-    stream: streamOf(settings, options),
+    unary: unaryOf(settings, options, baseUrl),
+    stream: streamOf(settings, options, baseUrl),
   };
 }
 
@@ -102,7 +103,7 @@ function callRequest(
   };
 }
 
-function unaryOf(settings: CallSettings, options: GrpcTransportOptions): Transport["unary"] {
+function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl: string): Transport["unary"] {
   const { interceptors } = options;
   return async (method, signal, timeout, header, input, contextValues) => {
     const timeoutMs = effectiveTimeoutMs(timeout, options.defaultTimeoutMs);
@@ -113,7 +114,12 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions): Transpo
       interceptors,
       ...(signal && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
-      req: { ...commonRequest(method, header, contextValues), stream: false, method, message: input },
+      req: {
+        ...commonRequest(baseUrl, method, header, contextValues),
+        stream: false,
+        method,
+        message: input,
+      },
       next: (request) =>
         callUnary(
           settings,
@@ -125,7 +131,11 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions): Transpo
   };
 }
 
-function streamOf(settings: CallSettings, options: GrpcTransportOptions): Transport["stream"] {
+function streamOf(
+  settings: CallSettings,
+  options: GrpcTransportOptions,
+  baseUrl: string,
+): Transport["stream"] {
   const { interceptors } = options;
   return async (method, signal, timeout, header, input, contextValues) => {
     // The default timeout is for unary calls: a stream lives as long as its producer.
@@ -137,7 +147,7 @@ function streamOf(settings: CallSettings, options: GrpcTransportOptions): Transp
       interceptors,
       ...(signal && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
-      req: { ...commonRequest(method, header, contextValues), stream: true, method, message: input },
+      req: { ...commonRequest(baseUrl, method, header, contextValues), stream: true, method, message: input },
       next: (request) =>
         callStreaming(
           settings,
@@ -151,6 +161,7 @@ function streamOf(settings: CallSettings, options: GrpcTransportOptions): Transp
 
 /** What interceptors see of any call. */
 function commonRequest<Method extends DescMethod & { input: DescMessage }>(
+  baseUrl: string,
   method: Method,
   header: HeadersInput,
   contextValues: Parameters<Transport["unary"]>[5],
@@ -158,7 +169,7 @@ function commonRequest<Method extends DescMethod & { input: DescMessage }>(
   return {
     service: method.parent,
     requestMethod: "POST",
-    url: `grpc:/${methodPath(method)}`,
+    url: `${baseUrl}${methodPath(method)}`,
     header: new Headers(header),
     contextValues: contextValues ?? createContextValues(),
   };

@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
+import { checkServerIdentity } from "node:tls";
 import type { Interceptor } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
-import type { ChannelCredentials, ChannelOptions, ServiceConfig } from "@grpc/grpc-js";
+import type { ChannelCredentials, ChannelOptions, ServiceConfig, VerifyOptions } from "@grpc/grpc-js";
 import { compressionAlgorithms, credentials as grpcCredentials } from "@grpc/grpc-js";
+
+import type { ChannelTarget } from "./address.ts";
 
 /** How to spread calls over several addresses. */
 export type LoadBalancing = "round_robin" | "pick_first";
@@ -147,9 +150,12 @@ function serviceConfig(options: GrpcTransportOptions): ServiceConfig {
  *
  * @internal
  */
-export function channelOptions(options: GrpcTransportOptions): ChannelOptions {
+export function channelOptions(
+  options: GrpcTransportOptions,
+  target: Pick<ChannelTarget, "ips">,
+): ChannelOptions {
   const keepalive = options.keepalive === false ? undefined : (options.keepalive ?? {});
-  const serverName = typeof options.tls === "object" ? options.tls.serverName : undefined;
+  const serverName = serverNameOf(options);
   return {
     "grpc.primary_user_agent": "leat-sdk-js",
     "grpc.service_config": JSON.stringify(serviceConfig(options)),
@@ -175,6 +181,9 @@ export function channelOptions(options: GrpcTransportOptions): ChannelOptions {
       "grpc.ssl_target_name_override": serverName,
       "grpc.default_authority": serverName,
     }),
+    // grpc-js would send the IP address as the name of the server, which TLS forbids and Node refuses.
+    ...(serverName === undefined &&
+      target.ips.length > 0 && { "grpc.ssl_target_name_override": "localhost" }),
     ...options.channelOptions,
   };
 }
@@ -184,16 +193,35 @@ function pem(source: string | Uint8Array | undefined): Buffer | null {
   return typeof source === "string" ? readFileSync(source) : Buffer.from(source);
 }
 
+function serverNameOf(options: GrpcTransportOptions): string | undefined {
+  return typeof options.tls === "object" ? options.tls.serverName : undefined;
+}
+
+/** Checks a certificate against the IP addresses that were asked for, in place of a name. */
+function verifyByIp(ips: readonly string[]): VerifyOptions {
+  return {
+    checkServerIdentity(_name, certificate) {
+      const problems = ips.map((ip) => checkServerIdentity(ip, certificate));
+      return problems.includes(undefined) ? undefined : problems[0];
+    },
+  };
+}
+
 /**
  * Makes the credentials that the options ask for.
  *
  * @param secure - whether the address itself asks for TLS
  * @internal
  */
-export function channelCredentials(options: GrpcTransportOptions, secure: boolean): ChannelCredentials {
+export function channelCredentials(
+  options: GrpcTransportOptions,
+  target: Pick<ChannelTarget, "ips">,
+  secure: boolean,
+): ChannelCredentials {
   if (options.credentials) return options.credentials;
   const tls = options.tls ?? secure;
   if (tls === false) return grpcCredentials.createInsecure();
-  if (tls === true) return grpcCredentials.createSsl();
-  return grpcCredentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+  const { ca, key, cert } = tls === true ? ({} as TlsOptions) : tls;
+  const byIp = serverNameOf(options) === undefined && target.ips.length > 0;
+  return grpcCredentials.createSsl(pem(ca), pem(key), pem(cert), byIp ? verifyByIp(target.ips) : {});
 }
