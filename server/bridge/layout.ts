@@ -165,8 +165,8 @@ export function layoutFor(
     "maxWorkerQueue" | "maxStages" | "maxCoalescedCalls" | "slotInputBytes" | "slotOutputBytes"
   >,
 ): Layout {
-  // As many again as can be queued: results that wait to be written hold their slots.
-  const slots = 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 2));
+  // Results that wait to be written hold their slots: three times as many as can be queued.
+  const slots = 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 4));
   const segmentTable = Slot.stages + limits.maxStages * StageWord.size;
   const exclusionTable = segmentTable + limits.maxCoalescedCalls * SegmentWord.size;
   const slotWordCount = exclusionTable + maxExclusions * ExclusionWord.size;

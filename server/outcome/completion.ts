@@ -34,7 +34,11 @@ export class Completion {
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
-    const lease = new SlotLease(crossing.jobs.length, () => worker.freeSlot(slot));
+    const lease = new SlotLease(
+      crossing.jobs.length,
+      () => worker.freeSlot(slot),
+      () => worker.slotsAreScarce,
+    );
     const error = this.#errorOf(worker, crossing, slot);
     if (error !== undefined) {
       this.#trace(worker, crossing, slot, error);

@@ -9,7 +9,7 @@ import type { BatchTrace } from "../telemetry/batch-trace.ts";
 import type { Crossing } from "./crossing.ts";
 import type { ServingPipeline } from "./serving-pipeline.ts";
 
-/** What became of a batch. Its bytes lie in shared memory: use or copy them, then {@link release} them at once. */
+/** What became of a batch. Its bytes lie in shared memory until {@link release}: soon, and at once when memory is scarce. */
 export interface BatchResult {
   /** Where the encoded TransformResult lies; `outputHeadroomBytes` before it are free to write. */
   readonly bytes: Buffer;
@@ -19,6 +19,8 @@ export interface BatchResult {
   readonly recordsIn: number;
   readonly recordsOut: number;
   readonly recordsFailed: number;
+  /** Whether the worker runs short of memory for results, so that this one must be copied if it cannot leave now. */
+  readonly scarce: boolean;
   /** Gives the memory back. */
   release(): void;
 }

@@ -80,13 +80,20 @@ export class Pool {
       if (worker.hasRoom && (best === undefined || worker.queued < best.queued)) best = worker;
     }
     if (best === undefined) return false;
-    this.dispatchTo(best, crossing);
+    best.submit(crossing);
+    this.#watchdog.wake();
     return true;
+  }
+
+  /** Wakes the workers that crossings were dispatched to. */
+  wake(): void {
+    for (const worker of this.#workers) worker.wake();
   }
 
   /** Hands a crossing to a worker that was {@link borrow}ed. */
   dispatchTo(worker: WorkerHandle, crossing: Crossing): void {
     worker.submit(crossing);
+    worker.wake();
     this.#watchdog.wake();
   }
 

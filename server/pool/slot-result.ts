@@ -13,9 +13,16 @@ export class SlotLease {
   #users: number;
   readonly #free: () => void;
 
-  constructor(users: number, free: () => void) {
+  readonly #scarce: () => boolean;
+
+  constructor(users: number, free: () => void, scarce: () => boolean) {
     this.#users = users;
     this.#free = free;
+    this.#scarce = scarce;
+  }
+
+  get scarce(): boolean {
+    return this.#scarce();
   }
 
   release(): void {
@@ -54,6 +61,10 @@ export class SegmentResult implements BatchResult {
     this.recordsOut = words[entry + SegmentWord.recordsOut] as number;
     this.recordsFailed = words[entry + SegmentWord.recordsFailed] as number;
     this.#lease = lease;
+  }
+
+  get scarce(): boolean {
+    return this.#lease.scarce;
   }
 
   release(): void {

@@ -69,6 +69,7 @@ export class WorkerHandle {
   readonly #outputs = new Map<number, Buffer>();
   readonly #loaded = new Set<number>();
   #problem: unknown;
+  #unrung = false;
 
   constructor(limits: Readonly<Limits>, clock: Clock, events: WorkerEvents) {
     this.#limits = limits;
@@ -127,6 +128,13 @@ export class WorkerHandle {
     const cancelled = this.memory.slot(slot) + Slot.cancelled;
     crossing.running(() => Atomics.store(this.memory.words, cancelled, 1));
     this.#submit.push(slot);
+    this.#unrung = true;
+  }
+
+  /** Wakes the worker if it sleeps and something was submitted since it was last woken. */
+  wake(): void {
+    if (!this.#unrung) return;
+    this.#unrung = false;
     this.#ring();
   }
 
@@ -154,6 +162,11 @@ export class WorkerHandle {
   /** The main thread will drain soon by itself: completions need not wake it. */
   disarm(): void {
     Atomics.store(this.memory.words, Control.armed, 0);
+  }
+
+  /** Whether slots run short, so that results must not stay in theirs. */
+  get slotsAreScarce(): boolean {
+    return this.#freeSlots.length <= this.#limits.maxWorkerQueue;
   }
 
   /** Takes a slot back whose result was used. */

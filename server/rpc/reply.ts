@@ -32,13 +32,20 @@ export class Reply {
     return view;
   }
 
-  /** Copies the bytes out of shared memory if they are still there: grpc-js has not taken them yet and may take long. */
+  /** Copies the bytes out of shared memory if they are still there: they may have to wait for long. */
   detach(): void {
     if (this.#result === undefined) return;
-    this.#bytes = Buffer.from(this.#bytes.subarray(this.#start, this.#end));
-    this.#end -= this.#start;
+    const copy = Buffer.allocUnsafe(this.#end - this.#start);
+    this.#bytes.copy(copy, 0, this.#start, this.#end);
+    this.#bytes = copy;
+    this.#end = copy.length;
     this.#start = 0;
     this.#release();
+  }
+
+  /** As {@link detach}, but only where the shared memory is needed: else grpc-js will take the bytes from there soon. */
+  detachIfScarce(): void {
+    if (this.#result?.scarce) this.detach();
   }
 
   #release(): void {

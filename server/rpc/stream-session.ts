@@ -215,8 +215,12 @@ export class StreamSession {
   }
 
   #send(reply: Reply): void {
-    if (!this.#port.send(reply)) this.#blocked = true;
-    // grpc-js has taken the bytes, or keeps the reply until the caller reads.
+    if (this.#port.send(reply)) {
+      reply.detachIfScarce();
+      return;
+    }
+    // The caller does not read: nobody knows for how long.
+    this.#blocked = true;
     reply.detach();
   }
 

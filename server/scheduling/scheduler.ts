@@ -1,8 +1,9 @@
 /**
  * The one loop that moves batches from the queue into workers.
  *
- * It runs once in a turn of the event loop, after the turn's input was read: so what arrived together
- * is handed over together, and what workers completed meanwhile is read without waking anyone.
+ * It runs in a turn of the event loop, after the turn's input was read: what arrived together is handed over
+ * together, and what workers completed meanwhile is read without waking anyone. Waking a sleeping
+ * worker costs as much as running a small batch, so it waits for as long as each turn brings more, within bounds.
  *
  * @module
  */
@@ -12,11 +13,17 @@ import type { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
 import { FairQueue, type MergeBounds } from "./fair-queue.ts";
 
+/** Workers are woken when a turn brought nothing new, and after so many turns that did. */
+const maxHeldTurns = 3;
+
 /** Places waiting batches with workers. */
 export class Scheduler {
   readonly #queue: FairQueue;
   readonly #pool: () => Pool;
   #planned = false;
+  /** Whether something came since the last turn. */
+  #fresh = false;
+  #heldTurns = 0;
 
   /** @param pool - asked for late, since the pool's events come here */
   constructor(bounds: MergeBounds, pool: () => Pool) {
@@ -38,21 +45,34 @@ export class Scheduler {
 
   /** There is room in a worker that was not there before. */
   room(): void {
-    if (!this.#planned && !this.#queue.empty) this.#place();
+    if (this.#planned || this.#queue.empty) return;
+    this.#place();
+    this.#pool().wake();
   }
 
   #plan(): void {
+    this.#fresh = true;
     if (this.#planned) return;
     this.#planned = true;
+    this.#heldTurns = 0;
     this.#pool().disarm();
     setImmediate(this.#turn);
   }
 
   readonly #turn = (): void => {
+    const pool = this.#pool();
+    if (this.#fresh && this.#heldTurns < maxHeldTurns) {
+      this.#fresh = false;
+      this.#heldTurns++;
+      setImmediate(this.#turn);
+      return;
+    }
     this.#planned = false;
+    this.#fresh = false;
     this.#place();
+    pool.wake();
     // Reading completions makes room, and room() places what still waits.
-    this.#pool().drain();
+    pool.drain();
   };
 
   #place(): void {

@@ -8,6 +8,7 @@
 import type { SlotMemory } from "../bridge/channel.ts";
 import { outputHeadroomBytes, SegmentWord, Slot } from "../bridge/layout.ts";
 import { walkBatch } from "../record/batch.ts";
+import { copyBytes } from "../record/copy.ts";
 import {
   encodeFailure,
   type Failure,
@@ -170,7 +171,7 @@ function plan(
 
 function writeResult(target: Uint8Array, position: number, runner: PipelineRunner, plan: Plan): number {
   position = writeBatchHead(target, position, plan.end - plan.start);
-  target.set(runner.bytes.subarray(plan.start, plan.end), position);
+  copyBytes(runner.bytes, plan.start, plan.end, target, position);
   position += plan.end - plan.start;
   if (plan.fanoutBytes > 0) {
     position = writeFanout(

@@ -8,6 +8,7 @@ import { Phase } from "../bridge/layout.ts";
 import type { StageSpec } from "../bridge/pipeline-spec.ts";
 import { type GuestHost, GuestInstance } from "../module/instance.ts";
 import { faultFrom, GuestFault, HostAbort } from "../module/trap.ts";
+import { copyBytes } from "../record/copy.ts";
 import { type ResultView, readResult } from "../record/result.ts";
 import { Cursor, WireError } from "../record/wire.ts";
 import { isolate } from "./isolate.ts";
@@ -109,7 +110,7 @@ export class StageRunner {
     // A lone record is named by the host, so that a fault is its fault even in a module that names none.
     if (this.#indexes?.length === 1) this.context.record(this.#indexes[0] as number);
     const pointer = instance.alloc(length);
-    copyInto(instance.bytes, pointer, bytes, start, end);
+    copyBytes(bytes, start, end, instance.bytes, pointer);
     instance.transform(pointer, length);
     this.context.leave();
     this.#readOutput(instance, records, view);
@@ -195,9 +196,4 @@ export class StageRunner {
     // The output refers to the memory, which lives as long as `output.bytes` does.
     this.discard();
   }
-}
-
-function copyInto(target: Uint8Array, offset: number, source: Uint8Array, start: number, end: number): void {
-  if (start === 0 && end === source.length) target.set(source, offset);
-  else target.set(source.subarray(start, end), offset);
 }

@@ -22,6 +22,13 @@ import { SlotRunner } from "./slot-runner.ts";
 /** While there is work without a pause, counters are sent once in so many batches. */
 const batchesBetweenFlushes = 256;
 
+/**
+ * Waking the other thread costs as much as a small batch, so completions are announced together: when the
+ * worker runs out of work, after so many of them, or at once after a batch that took so long, in milliseconds.
+ */
+const maxUnannounced = 4;
+const longBatchMs = 0.1;
+
 /** Runs until it is told to stop. */
 export class WorkerLoop {
   readonly #memory: SlotMemory;
@@ -36,6 +43,7 @@ export class WorkerLoop {
   readonly #inputs = new Map<number, Uint8Array>();
   #messagesRead = 0;
   #stopping = false;
+  #unannounced = 0;
 
   constructor({ shared, limits, port }: WorkerStart) {
     this.#memory = new SlotMemory(layoutFor(limits), shared);
@@ -86,7 +94,18 @@ export class WorkerLoop {
     }
     this.#slots.run(slot, this.#pipelines.get(words[base + Slot.pipeline] as number), input);
     this.#completed.push(slot);
-    if (Atomics.exchange(words, Control.armed, 0) === 1) this.#post(completed);
+    this.#unannounced++;
+    const { times } = this.#memory;
+    const at = this.#memory.timesOf(slot);
+    const tookMs = (times[at + 1] as number) - (times[at] as number);
+    if (tookMs > longBatchMs || this.#unannounced >= maxUnannounced || !this.#submitted.ready)
+      this.#announce();
+  }
+
+  /** Tells the main thread that slots have completed, unless it will look by itself. */
+  #announce(): void {
+    this.#unannounced = 0;
+    if (Atomics.exchange(this.#memory.words, Control.armed, 0) === 1) this.#post(completed);
   }
 
   #readMessages(): void {
