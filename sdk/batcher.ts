@@ -9,6 +9,9 @@ import { BatchWriter } from "./record/writer.ts";
 import type { BatchLimits, BatchSource, DeliveredBatch, OutgoingBatch } from "./stream/batch.ts";
 import { linkActiveSpan } from "./tracing.ts";
 
+/** What a server takes unless it says otherwise, which it does when the stream opens. */
+const assumedMaxBatchBytes = 4 * 1024 * 1024;
+
 /** How a batcher gathers calls. */
 export interface BatcherOptions {
   /** Send a batch when it has so many records. Default 250. */
@@ -220,7 +223,10 @@ class CallSource<In, Out> implements BatchSource<Calls<Out>> {
       call.reject(error);
       return;
     }
-    if (this.#writer.count > 1 && this.#writer.sizeBytes > (this.#limits?.maxBatchBytes ?? this.#maxBytes)) {
+    if (
+      this.#writer.count > 1 &&
+      this.#writer.sizeBytes > (this.#limits?.maxBatchBytes ?? assumedMaxBatchBytes)
+    ) {
       this.#push(this.#writer.takeAllButLast(), this.#calls);
       this.#calls = [];
     }

@@ -46,6 +46,16 @@ export interface CodecOption<In, Out> {
   codec: Codec<In, Out>;
 }
 
+/** Says that records go and come as they are. */
+interface NoCodec {
+  codec?: undefined;
+}
+
+/** Either of the two. */
+interface MaybeCodec<In, Out> {
+  codec?: Codec<In, Out> | undefined;
+}
+
 /** Options of {@link Leat.transform}. */
 export interface TransformOptions {
   /** Gives the call up. */
@@ -115,7 +125,7 @@ export class Leat implements AsyncDisposable {
   transform(
     target: TargetInput,
     records: Iterable<RecordInput> | EncodedBatch,
-    options?: TransformOptions,
+    options?: TransformOptions & NoCodec,
   ): Promise<BatchResult<RecordInput, OutputRecord>>;
   /** As above, for typed values. */
   transform<In, Out>(
@@ -126,7 +136,7 @@ export class Leat implements AsyncDisposable {
   async transform<In, Out>(
     target: TargetInput,
     records: Iterable<RecordInput> | Iterable<Item<In>> | EncodedBatch,
-    options: TransformOptions & Partial<CodecOption<In, Out>> = {},
+    options: TransformOptions & MaybeCodec<In, Out> = {},
   ): Promise<BatchResult<unknown, unknown>> {
     const mapper = mapperOf(options.codec);
     const inputs = records instanceof EncodedBatch ? [] : [...records];
@@ -176,7 +186,7 @@ export class Leat implements AsyncDisposable {
   stream(
     target: TargetInput,
     source: StreamSource<RecordInput>,
-    options?: StreamOptions & BatchingOptions,
+    options?: StreamOptions & BatchingOptions & NoCodec,
   ): ResultStream<BatchResult<RecordInput, OutputRecord>>;
   /** As above, for typed values. */
   stream<In, Out>(
@@ -187,7 +197,7 @@ export class Leat implements AsyncDisposable {
   stream<In, Out>(
     target: TargetInput,
     source: StreamSource<RecordInput> | StreamSource<Item<In>>,
-    options: StreamOptions & BatchingOptions & Partial<CodecOption<In, Out>> = {},
+    options: StreamOptions & BatchingOptions & MaybeCodec<In, Out> = {},
   ): ResultStream<BatchResult<unknown, unknown>> {
     return this.#open(target, source as StreamSource<unknown>, mapperOf(options.codec), options);
   }
@@ -208,16 +218,16 @@ export class Leat implements AsyncDisposable {
    */
   transformStream(
     target: TargetInput,
-    options?: StreamOptions & BatchingOptions & FailureOption<RecordInput>,
+    options?: StreamOptions & BatchingOptions & FailureOption<RecordInput> & NoCodec,
   ): ReadableWritablePair<OutputRecord, Chunk<RecordInput>>;
   /** As above, for typed values. */
   transformStream<In, Out>(
     target: TargetInput,
-    options: StreamOptions & BatchingOptions & FailureOption<Item<In>> & CodecOption<In, Out>,
+    options: StreamOptions & BatchingOptions & FailureOption<Item<NoInfer<In>>> & CodecOption<In, Out>,
   ): ReadableWritablePair<Out, Chunk<Item<In>>>;
   transformStream<In, Out>(
     target: TargetInput,
-    options: StreamOptions & BatchingOptions & FailureOption<never> & Partial<CodecOption<In, Out>> = {},
+    options: StreamOptions & BatchingOptions & FailureOption<never> & MaybeCodec<In, Out> = {},
   ): ReadableWritablePair<unknown, Chunk<never>> {
     const mapper = mapperOf(options.codec);
     return transformPair<never, BatchResult<never, unknown>, unknown>(
@@ -239,7 +249,7 @@ export class Leat implements AsyncDisposable {
    */
   batcher(
     target: TargetInput,
-    options?: BatcherOptions & Omit<StreamOptions, "unordered" | "window">,
+    options?: BatcherOptions & Omit<StreamOptions, "unordered" | "window"> & NoCodec,
   ): Batcher<RecordInput, OutputRecord>;
   /** As above, for typed values. */
   batcher<In, Out>(
@@ -248,7 +258,7 @@ export class Leat implements AsyncDisposable {
   ): Batcher<Item<In>, Out>;
   batcher<In, Out>(
     target: TargetInput,
-    options: BatcherOptions & StreamOptions & Partial<CodecOption<In, Out>> = {},
+    options: BatcherOptions & StreamOptions & MaybeCodec<In, Out> = {},
   ): Batcher<In, Out> {
     const { maxInFlight } = options;
     const mapper = mapperOf(options.codec) as RecordMapper<In, Out>;

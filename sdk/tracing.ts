@@ -18,7 +18,7 @@ export const attributes = {
   recordsIn: "leat.records.in",
   batchBytes: "leat.batch.bytes",
   attempts: "leat.batch.attempts",
-  reason: "leat.error.reason",
+  errorType: "error.type",
 } as const;
 
 const service = "leat.v1.TransformService";
@@ -74,7 +74,7 @@ export function traceHeaders(span: Span): Record<string, string> | undefined {
 export function endSpan(span: Span, error?: LeatCallError): void {
   if (error && span.isRecording()) {
     span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
-    if (error.reason) span.setAttribute(attributes.reason, error.reason);
+    if (error.reason) span.setAttribute(attributes.errorType, error.reason);
   }
   span.end();
 }

@@ -297,7 +297,7 @@ export class StreamCore<Tag> {
   #resendLater(entry: Entry<Tag>, error: LeatCallError): boolean {
     if (error.retryAfterMs === undefined || entry.attempts >= this.#parts.options.maxBatchAttempts)
       return false;
-    entry.span.addEvent("leat.batch_refused", { [attributes.reason]: error.reason });
+    entry.span.addEvent("leat.batch_refused", { [attributes.errorType]: error.reason });
     const timer = setTimeout(() => {
       this.#resendTimers.delete(timer);
       this.#unsent.push(entry);

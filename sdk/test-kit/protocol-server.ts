@@ -67,6 +67,8 @@ export interface ProtocolServer extends AsyncDisposable {
   readonly unaryCalls: { metadata: GrpcMetadata; deadline: Date | number }[];
   /** Calls that the client cancelled, or whose connection was lost. */
   cancelled: number;
+  /** WatchMetrics calls that are open. */
+  watchers: number;
   /** Cuts all connections, as when a machine loses its network. */
   cutConnections(): void;
   /** Tells all open streams that the server is draining. */
@@ -134,6 +136,7 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}): 
     streams: [],
     unaryCalls: [],
     cancelled: 0,
+    watchers: 0,
     get connections() {
       return sockets.size;
     },
@@ -161,7 +164,10 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}): 
     },
     { transform: unary(running), streamTransform: streaming(running, open) },
   );
-  grpc.addService({ watchMetrics: definition(MetricsService.method.watchMetrics) }, { watchMetrics });
+  grpc.addService(
+    { watchMetrics: definition(MetricsService.method.watchMetrics) },
+    { watchMetrics: watching(running) },
+  );
   return running;
 }
 
@@ -219,12 +225,19 @@ function streaming(
 }
 
 /** Sends a snapshot at once, and another each interval, until the client ends the call. */
-const watchMetrics: handleServerStreamingCall<WatchMetricsRequest, WatchMetricsResponse> = (call) => {
-  const send = (): void => {
-    call.write(create(MetricsService.method.watchMetrics.output, { snapshot: { pool: { workers: 1 } } }));
+function watching(
+  server: ProtocolServer,
+): handleServerStreamingCall<WatchMetricsRequest, WatchMetricsResponse> {
+  return (call) => {
+    const send = (): void => {
+      call.write(create(MetricsService.method.watchMetrics.output, { snapshot: { pool: { workers: 1 } } }));
+    };
+    server.watchers++;
+    send();
+    const timer = setInterval(send, call.request.intervalMs || 1_000);
+    call.on("cancelled", () => {
+      clearInterval(timer);
+      server.watchers--;
+    });
   };
-  send();
-  const timer = setInterval(send, call.request.intervalMs || 1_000);
-  call.on("cancelled", () => clearInterval(timer));
-  call.on("close", () => clearInterval(timer));
-};
+}
