@@ -110,9 +110,10 @@ async function copyResources(source: string, folder: string): Promise<void> {
 
 function isResource(path: string): boolean {
   const folders = dirname(path).split("/");
-  if (["node_modules", "dist", "test-kit"].some((excluded) => folders.includes(excluded))) return false;
+  if (["node_modules", "dist", "test", "test-kit"].some((excluded) => folders.includes(excluded)))
+    return false;
   if (basename(path).startsWith(".") || path === "package.json" || path.endsWith(".tgz")) return false;
-  if (folders.includes("assembly")) return !folders.includes("test");
+  if (folders.includes("assembly")) return true;
   if (basename(path).startsWith("tsconfig")) return false;
   return extname(path) !== ".ts";
 }

@@ -18,9 +18,9 @@ export const repositoryFiles: readonly string[] = execFileSync(
   .split("\0")
   .filter((path) => path !== "" && existsSync(join(root, path)));
 
-/** The TypeScript that people write here: no generated code, no AssemblyScript. */
+/** The TypeScript and JavaScript that people write here: no generated code, no AssemblyScript. */
 export const sourceFiles: readonly string[] = repositoryFiles.filter(
-  (path) => path.endsWith(".ts") && !path.startsWith("proto/gen/") && !isAssemblyScript(path),
+  (path) => /\.(?:ts|m?js)$/.test(path) && !path.startsWith("proto/gen/") && !isAssemblyScript(path),
 );
 
 /** Whether a path is AssemblyScript, which shares its ending with TypeScript. */
@@ -30,9 +30,9 @@ export function isAssemblyScript(path: string): boolean {
   );
 }
 
-/** Whether a file is a test or belongs to the tests, as the `test-kit` folder of a package does. */
+/** Whether a file is a test or belongs to the tests, as the folders `test` and `test-kit` of a package do. */
 export function isTest(path: string): boolean {
-  return path.endsWith(".test.ts") || path.startsWith("test/") || path.includes("/test-kit/");
+  return path.endsWith(".test.ts") || /(?:^|\/)test(?:-kit)?\//.test(path);
 }
 
 /** The text of a file, given its path from the top. */
