@@ -4,9 +4,11 @@
  * @module
  */
 
+import { type CallFrame, nameFrame } from "./call-frame.ts";
+
 /** The part of a .cpuprofile that is used here (Chrome DevTools protocol, Profiler.Profile). */
 interface CpuProfile {
-  nodes: { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[];
+  nodes: { id: number; callFrame: CallFrame }[];
   /** The node that was on top at each sample. */
   samples: number[];
   /** Microseconds from the sample before to each sample. */
@@ -41,16 +43,7 @@ export interface ThreadProfile {
  */
 export function summarizeProfile(json: string, main: boolean, root: URL): ThreadProfile {
   const profile = JSON.parse(json) as CpuProfile;
-  const names = new Map(
-    profile.nodes.map(({ id, callFrame }) => {
-      const place = callFrame.url
-        .replace(root.href, "")
-        .replace(/^.*node_modules\//, "")
-        .replace(/^(data:[^,]*),.*$/s, "$1");
-      const name = callFrame.functionName || "(anonymous)";
-      return [id, place === "" ? name : `${name} ${place}:${callFrame.lineNumber + 1}`];
-    }),
-  );
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, nameFrame(callFrame, root)]));
   const selfUs = new Map<string, number>();
   let totalUs = 0;
   for (const [index, id] of profile.samples.entries()) {

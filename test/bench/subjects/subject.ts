@@ -5,6 +5,7 @@
  */
 
 import { answerParent } from "../child.ts";
+import { type HeapProfileText, startHeapProfiles } from "./heap-profiles.ts";
 import {
   type Allocation,
   countCollections,
@@ -21,6 +22,10 @@ export type SubjectHandlers = {
   usage(): Usage;
   allocation(): Promise<Allocation>;
   memory(): NodeJS.MemoryUsage;
+  /** Starts to sample where the threads allocate. */
+  startHeapProfiles(): Promise<void>;
+  /** Stops that and returns what was sampled. */
+  stopHeapProfiles(): Promise<HeapProfileText[]>;
   /** Stops the server. */
   close(): Promise<void>;
 };
@@ -38,11 +43,16 @@ export function serveSubject(start: () => Promise<RunningServer>): void {
   const collected = countCollections();
   void answerParent<SubjectHandlers>(async () => {
     const server = await start();
+    let stopHeapProfiles = async (): Promise<HeapProfileText[]> => [];
     return {
       address: () => server.address,
       usage: () => ({ cpuUs: processCpuUs(), ...collected }),
       allocation: () => readAllocation(workers),
       memory: () => process.memoryUsage(),
+      async startHeapProfiles() {
+        stopHeapProfiles = await startHeapProfiles(workers);
+      },
+      stopHeapProfiles: () => stopHeapProfiles(),
       close: () => server.close(),
     };
   });
