@@ -38,7 +38,7 @@ export class RecordBuilder {
     assert(name.isUtf8(), "a header's name must be UTF-8");
     const nameLength = <usize>name.length;
     const valueLength = <usize>value.length;
-    const body = 2 + lengthBytes(nameLength) + nameLength + lengthBytes(valueLength) + valueLength;
+    const body: usize = lengthBytes(nameLength) + nameLength + lengthBytes(valueLength) + valueLength + 2;
     this.settle();
     sink.ensure(body);
     store<u8>(sink.pos, RECORD_HEADER);

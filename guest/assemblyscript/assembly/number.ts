@@ -1,5 +1,7 @@
 // Numbers in JSON's notation: RFC 8259, section 6.
 
+import { parseDecimal } from "./decimal";
+
 // @ts-ignore: decorator
 @inline
 function isDigit(byte: u8): bool {
@@ -52,7 +54,7 @@ export function parseNumber(from: usize, end: usize): f64 {
       if (mantissa != 0 || byte != 0x30) digits++;
       mantissa = mantissa * 10 + <u64>(byte - 0x30);
       if (afterPoint) exponent--;
-      if (digits > 18) return parseSlowly(from, end);
+      if (digits > 18) return parseDecimal(from, end);
     } else {
       break;
     }
@@ -64,7 +66,7 @@ export function parseNumber(from: usize, end: usize): f64 {
     let written = 0;
     for (; at < end; at++) {
       written = written * 10 + <i32>(load<u8>(at) - 0x30);
-      if (written > 9999) return parseSlowly(from, end);
+      if (written > 9999) return parseDecimal(from, end);
     }
     exponent += sign == 0x2d ? -written : written;
   }
@@ -74,11 +76,7 @@ export function parseNumber(from: usize, end: usize): f64 {
     const value = exponent < 0 ? <f64>mantissa / power : <f64>mantissa * power;
     return negative ? -value : value;
   }
-  return parseSlowly(from, end);
-}
-
-function parseSlowly(from: usize, end: usize): f64 {
-  return F64.parseFloat(String.UTF8.decodeUnsafe(from, end - from));
+  return parseDecimal(from, end);
 }
 
 const powers = memory.data<f64>([

@@ -4,7 +4,7 @@ import { findStringBreak } from "./vector";
 
 /**
  * Appends to the value of the record that `out.write` opened, straight into the output. There is one of these. It is good until the
- * next call of a method of `Out` or until `transform` returns, either of which completes the record.
+ * next call of a method of `Out` or until `transform` returns, either of which completes the record. Every method returns the writer.
  */
 @unmanaged
 export class Writer {
@@ -16,44 +16,43 @@ export class Writer {
   /** Writes one byte. */
   // @ts-ignore: decorator
   @inline
-  byte(byte: u8): void {
+  byte(byte: u8): Writer {
     sink.ensure(1);
     store<u8>(sink.pos, byte);
     sink.pos += 1;
+    return this;
   }
 
   /** Writes bytes as they are. */
-  bytes(bytes: Bytes): void {
-    this.range(bytes.ptr, bytes.ptr + <usize>bytes.length);
+  bytes(bytes: Bytes): Writer {
+    return this.range(bytes.ptr, bytes.ptr + <usize>bytes.length);
   }
 
   /** Writes the bytes in `[from, end)` as they are. */
-  range(from: usize, end: usize): void {
+  range(from: usize, end: usize): Writer {
     sink.ensure(end - from);
     memory.copy(sink.pos, from, end - from);
     sink.pos += end - from;
+    return this;
   }
 
   /** Writes text as UTF-8. */
-  text(text: string): void {
+  text(text: string): Writer {
     const units = text.length;
     sink.ensure(<usize>units * 3);
     sink.pos += String.UTF8.encodeUnsafe(changetype<usize>(text), units, sink.pos, false, String.UTF8.ErrorMode.REPLACE);
+    return this;
   }
 
   /** Writes a number the way JSON and JavaScript do. What is not finite becomes `null`, for JSON has no word for it. */
-  number(value: f64): void {
-    if (!isFinite(value)) {
-      this.text("null");
-    } else if (value == Math.trunc(value) && Math.abs(value) < 1e15) {
-      this.text((<i64>value).toString());
-    } else {
-      this.text(value.toString());
-    }
+  number(value: f64): Writer {
+    if (!isFinite(value)) return this.text("null");
+    if (value == Math.trunc(value) && Math.abs(value) < 1e15) return this.text((<i64>value).toString());
+    return this.text(value.toString());
   }
 
   /** Writes UTF-8 as a JSON string: in quotes, escaped where JSON needs it. The bytes must be valid UTF-8. */
-  jsonString(bytes: Bytes): void {
+  jsonString(bytes: Bytes): Writer {
     this.byte(0x22);
     let at = bytes.ptr;
     const end = at + <usize>bytes.length;
@@ -64,7 +63,7 @@ export class Writer {
       if (stop < end) this.escaped(load<u8>(stop++));
       at = stop;
     }
-    this.byte(0x22);
+    return this.byte(0x22);
   }
 
   private escaped(byte: u8): void {

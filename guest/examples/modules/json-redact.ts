@@ -150,8 +150,6 @@ function cut(record: Record, out: Out, from: usize, to: usize): usize {
 function replace(record: Record, out: Out, value: Json): void {
   cut(record, out, value.ptr, value.end);
   const to = writer as Writer;
-  if (action == Action.Mask) return to.jsonString(mask);
-  to.text('"sha256:');
-  to.bytes(sha256(salt, value.text()).toHex());
-  to.byte(0x22);
+  if (action == Action.Mask) to.jsonString(mask);
+  else to.text('"sha256:').bytes(sha256(salt, value.text()).toHex()).byte(0x22);
 }

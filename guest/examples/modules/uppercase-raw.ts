@@ -78,28 +78,44 @@ function copyRecord(to: usize, from: usize, end: usize): usize {
   let at = from;
   while (at < end) {
     const field = at;
-    const tag = load<u8>(at++);
-    if (tag == 0x20) {
-      while (load<u8>(at++) >= 0x80) {}
-      copy(to, field, at - field);
-      to += at - field;
-    } else {
-      const length = readLength(at);
+    const tag = load<u8>(at);
+    if (tag == 0x12) {
+      const length = readLength(at + 1);
       at = next;
-      if (tag == 0x12) {
-        store<u8>(to, tag);
-        to = writeLength(to + 1, length);
-        upper(to, at, length);
-        to += length;
-        at += length;
-      } else {
-        at += length;
-        copy(to, field, at - field);
-        to += at - field;
-      }
+      store<u8>(to, tag);
+      to = writeLength(to + 1, length);
+      upper(to, at, length);
+      to += length;
+      at += length;
+      continue;
     }
+    if (tag == 0x0a || tag == 0x1a) {
+      const length = readLength(at + 1);
+      at = next + length;
+    } else {
+      at = skipField(at);
+    }
+    copy(to, field, at - field);
+    to += at - field;
   }
   return to;
+}
+
+/** The address behind a field of any kind. */
+function skipField(at: usize): usize {
+  const type = readLength(at) & 7;
+  at = next;
+  if (type == 0) {
+    while (load<u8>(at++) >= 0x80) {}
+  } else if (type == 1) {
+    at += 8;
+  } else if (type == 5) {
+    at += 4;
+  } else {
+    const length = readLength(at);
+    at = next + length;
+  }
+  return at;
 }
 
 // @ts-ignore: decorator
