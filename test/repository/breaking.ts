@@ -2,7 +2,7 @@
  * Fails when the protocol breaks its users: compares the `.proto` files with those of `origin/main`.
  * On main itself it compares them with what they were before their last change: with the last
  * commit while they are being edited, else with the parent of the commit that changed them.
- * Another commit to compare with can be given as the argument.
+ * Another commit to compare with can be given as the argument. Runs at the top of a repository.
  *
  * A break that is meant says so in its commit, on a line of its own: `Breaks-Protocol: why`.
  *
@@ -14,12 +14,12 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { root, toolEnvironment } from "./root.ts";
+import { toolEnvironment } from "./root.ts";
 
 const sources = ["buf.yaml", "proto/**/*.proto"].map((glob) => `:(glob)${glob}`);
 
 function git(...args: string[]): string | undefined {
-  const run = spawnSync("git", args, { cwd: root, encoding: "utf8" });
+  const run = spawnSync("git", args, { encoding: "utf8" });
   return run.status === 0 ? run.stdout.trim() : undefined;
 }
 
@@ -63,11 +63,10 @@ function compareWith(commit: string): number {
       return 1;
     }
     const buf = spawnSync("buf", ["breaking", "--against", archive], {
-      cwd: root,
       env: toolEnvironment,
       stdio: "inherit",
     });
-    return buf.status ?? 1;
+    return buf.status === 0 ? 0 : 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

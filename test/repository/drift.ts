@@ -1,6 +1,6 @@
 /**
  * Fails when the generated code in `proto/gen` is not what `npm run generate` makes of the
- * `.proto` files. Generates into a temporary folder and changes nothing.
+ * `.proto` files. Generates into a temporary folder and changes nothing. Runs at the top of a repository.
  *
  * @module
  */
@@ -10,11 +10,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { root, toolEnvironment } from "./root.ts";
+import { toolEnvironment } from "./root.ts";
 
 const generated = "proto/gen";
 
 function filesUnder(folder: string): string[] {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
@@ -36,11 +37,10 @@ function differences(present: string, fresh: string): string[] {
 const fresh = mkdtempSync(join(tmpdir(), "leat-generated-"));
 try {
   execFileSync("buf", ["generate", "--output", fresh], {
-    cwd: root,
     env: toolEnvironment,
     stdio: "inherit",
   });
-  const problems = differences(join(root, generated), join(fresh, generated));
+  const problems = differences(generated, join(fresh, generated));
   if (problems.length > 0) {
     process.stderr.write(
       `${generated} is out of step with the .proto files; run npm run generate:\n  ${problems.join("\n  ")}\n`,

@@ -94,6 +94,16 @@ describe("imports", () => {
 });
 
 describe("files", () => {
+  test("of modules are all used by a test", () => {
+    const tests = sourceFiles.filter(isTest).map(textOf).join("\n");
+    const modules = repositoryFiles.filter((path) => isTest(path) && /\.(?:wat|c)$/.test(path));
+    const unused = modules.filter((path) => {
+      const name = posix.basename(path).replace(/\.\w+$/, "");
+      return !new RegExp(`["'\`/]${name}(?:\\.\\w+)?["'\`]`).test(tests);
+    });
+    expect(unused).toEqual([]);
+  });
+
   test("are named after what they hold", () => {
     const vague = /^(?:utils?|helpers?|common|misc|shared|stuff)$/;
     const named = repositoryFiles.filter((path) => path.split(/[/.]/).some((part) => vague.test(part)));
