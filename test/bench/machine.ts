@@ -17,7 +17,10 @@ export interface Machine {
   v8: string;
   /** Node's flags for all servers under measurement and the load. */
   flags: readonly string[];
+  /** When this was written down, in ISO 8601. */
   time: string;
+  /** Processes that were running or waiting to, over the last minute: what else keeps the machine busy. */
+  loadAverage: number;
 }
 
 /** Describes this machine. */
@@ -31,5 +34,6 @@ export function describeMachine(): Machine {
     v8: process.versions.v8,
     flags: nodeFlags,
     time: new Date().toISOString(),
+    loadAverage: os.loadavg()[0] ?? 0,
   };
 }

@@ -8,11 +8,16 @@ import type { Machine } from "./machine.ts";
 import type { CaseResult, GroupResult, RunResult } from "./rounds.ts";
 import type { Summary } from "./statistics.ts";
 
-/** The machine, in two lines. */
+/** More than this many busy processes a core before the bench has begun make its figures doubtful. */
+const busyPerCore = 0.5;
+
+/** The machine, in two lines; a third warns when it is busy with something else. */
 export function formatMachine(machine: Machine): string {
+  const busy = machine.loadAverage > machine.cores * busyPerCore;
   return [
     `${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node} (V8 ${machine.v8})`,
     `flags of every measured process: ${machine.flags.join(" ") || "none"}`,
+    ...(busy ? [`BUSY MACHINE: load average ${machine.loadAverage.toFixed(1)}; figures are doubtful`] : []),
   ].join("\n");
 }
 
