@@ -1,0 +1,49 @@
+/**
+ * `leat module list`.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { withLeat } from "../connection.ts";
+import { addressOption, jsonOption } from "../options.ts";
+import { formatSize, formatTable, print } from "../text-table.ts";
+import { loadTime } from "./describe.ts";
+
+/** Adds `module list`. */
+export function addListCommand(module: Command): void {
+  module
+    .command("list [NAME]")
+    .description("list the loaded modules, or the versions of one")
+    .addOption(jsonOption())
+    .addOption(addressOption())
+    .addHelpText("after", "\nExamples:\n  leat module list\n  leat module list redact --json")
+    .action(list);
+}
+
+async function list(name = "", options: { json?: boolean }, command: Command): Promise<void> {
+  await withLeat(command, async (leat) => {
+    const { modules } = await leat.modules.listModules({ name });
+    if (options.json) {
+      const { ModuleSchema } = await import("@leat/sdk");
+      const { toJson } = await import("@bufbuild/protobuf");
+      const all = modules.map((module) => toJson(ModuleSchema, module));
+      await print(`${JSON.stringify(all, undefined, 2)}\n`);
+      return;
+    }
+    if (modules.length === 0) {
+      process.stderr.write("no modules are loaded\n");
+      return;
+    }
+    const rows = modules.map((module) => [
+      module.name,
+      module.version,
+      module.active ? "yes" : "",
+      formatSize(Number(module.sizeBytes)),
+      loadTime(module),
+      module.digest.slice(0, 19),
+      module.usedBy.join(", "),
+    ]);
+    await print(formatTable(["NAME", "VERSION", "ACTIVE", "SIZE", "LOADED", "DIGEST", "USED BY"], rows));
+  });
+}

@@ -1,0 +1,85 @@
+/**
+ * The server process that `leat serve` starts: reads the configuration, serves, and drains when it
+ * is told to.
+ *
+ * @module
+ */
+
+import { formatAddress } from "../config/kinds.ts";
+import { type ResolvedConfig, resolveConfig } from "../config/resolve.ts";
+import { type LeatServer, startServer } from "../server.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { serverVersion } from "../version.ts";
+import { exitCodes, reportFailure } from "./failure.ts";
+import { loadAtStart } from "./load-at-start.ts";
+import type { LauncherMessage } from "./serve.ts";
+
+/** What the process was told from outside. */
+interface Requests {
+  /** Resolves when the server shall end well. */
+  readonly drain: Promise<void>;
+  /** Resolves when it shall end at once. */
+  readonly close: Promise<void>;
+}
+
+/**
+ * Listens to the launcher and to signals. A signal that comes straight to this process only ever
+ * drains: the launcher, which gets the same ones from a terminal, says when it was a second one.
+ */
+function requests(): Requests {
+  const drain = Promise.withResolvers<void>();
+  const close = Promise.withResolvers<void>();
+  process.on("message", (message: LauncherMessage) => {
+    if (message.type === "close") close.resolve();
+    else drain.resolve();
+  });
+  // Without its launcher nobody could stop it any more.
+  process.on("disconnect", () => drain.resolve());
+  process.on("SIGTERM", () => drain.resolve());
+  process.on("SIGINT", () => drain.resolve());
+  return { drain: drain.promise, close: close.promise };
+}
+
+/** Reads what the launcher passed: the configuration's path or nothing, then `key=value`. */
+function readConfig([file, ...settings]: readonly string[]): ResolvedConfig {
+  const flags = Object.fromEntries(
+    settings.map((setting) => {
+      const at = setting.indexOf("=");
+      return [setting.slice(0, at), setting.slice(at + 1)];
+    }),
+  );
+  return resolveConfig({ file: file || undefined, env: process.env, flags });
+}
+
+async function start(config: ResolvedConfig): Promise<LeatServer> {
+  const logger = createLogger({ level: config.logLevel });
+  for (const warning of config.warnings) logger.warn(warning);
+  const server = await startServer({
+    grpcAddress: formatAddress(config.grpc),
+    httpAddress: config.http === undefined ? false : formatAddress(config.http),
+    limits: config.limits,
+    logger,
+    telemetryEnv: config.telemetryEnv,
+    prepare: (registry) => loadAtStart(registry, config),
+  });
+  const grpc = formatAddress({ ...config.grpc, port: server.grpcPort });
+  const http = config.http && formatAddress({ ...config.http, port: server.httpPort ?? 0 });
+  process.stderr.write(
+    `leat ${serverVersion} serves gRPC on ${grpc}${http === undefined ? "" : ` and HTTP on ${http}`}\n`,
+  );
+  return server;
+}
+
+/** Serves until it is told to end. @returns the exit code */
+async function serve(asked: Requests): Promise<number> {
+  const closed = asked.close.then(() => exitCodes.failed);
+  const served = start(readConfig(process.argv.slice(2))).then(async (server) => {
+    await asked.drain;
+    await server.drain();
+    return exitCodes.ok;
+  });
+  // At once means at once: what the process holds ends with it.
+  return Promise.race([served, closed]);
+}
+
+process.exit(await serve(requests()).catch(reportFailure));
