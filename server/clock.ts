@@ -10,7 +10,9 @@ export interface Clock {
   nowMs(): number;
 }
 
+const { timeOrigin } = performance;
+
 /** The machine's clock: monotonic, set to the wall clock once, at start. */
 export const systemClock: Clock = {
-  nowMs: () => performance.timeOrigin + performance.now(),
+  nowMs: () => timeOrigin + performance.now(),
 };

@@ -110,7 +110,17 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const store = options.moduleStore ?? new MemoryModuleStore();
   const cache = new CompiledModuleCache(limits);
-  const registry = new Registry({ limits, clock, store, cache, pool });
+  const registry = new Registry({
+    limits,
+    clock,
+    store,
+    cache,
+    pool,
+    onPipelineUnused: (pipeline) => {
+      scheduler.forget(pipeline);
+      pool.drop(pipeline);
+    },
+  });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
   const admission = new Admission(limits, stats.admission);
   const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);

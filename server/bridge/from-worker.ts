@@ -9,10 +9,8 @@ export interface WorkerReady {
   readonly type: "ready";
 }
 
-/** There are completed slots. Sent only while the main thread has asked for it. */
-export interface Completed {
-  readonly type: "completed";
-}
+/** There are completed slots. Sent only while the main thread has asked for it; a number, since it is sent so often. */
+export const completedMessage = 0;
 
 /** Failures of one stage in one run, by code. */
 export interface StageFailures {
@@ -68,4 +66,10 @@ export interface GuestCounters {
 }
 
 /** Any message from a worker. */
-export type FromWorker = WorkerReady | Completed | Report | TransferOutput | GuestLog | GuestCounters;
+export type FromWorker =
+  | typeof completedMessage
+  | WorkerReady
+  | Report
+  | TransferOutput
+  | GuestLog
+  | GuestCounters;

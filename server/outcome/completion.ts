@@ -11,7 +11,7 @@ import { type LeatError, leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
 import type { Crossing } from "../pool/crossing.ts";
-import { SegmentResult, SlotLease } from "../pool/slot-result.ts";
+import { SegmentResult } from "../pool/slot-result.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import { PipelineStats, type Stats } from "../telemetry/stats.ts";
 import { countCrossing } from "./accounting.ts";
@@ -34,17 +34,13 @@ export class Completion {
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
-    const lease = new SlotLease(
-      crossing.jobs.length,
-      () => worker.freeSlot(slot),
-      () => worker.slotsAreScarce,
-    );
+    worker.holdSlot(slot, crossing.jobs.length);
     const error = this.#errorOf(worker, crossing, slot);
     if (error !== undefined) {
       this.#trace(worker, crossing, slot, error);
       for (const job of crossing.jobs) {
         this.#fail(stats, job, error);
-        lease.release();
+        worker.releaseSlot(slot);
       }
       return;
     }
@@ -52,7 +48,7 @@ export class Completion {
     const copyFromMs = this.#clock.nowMs();
     for (let segment = 0; segment < crossing.jobs.length; segment++) {
       const job = crossing.jobs[segment] as BatchJob;
-      this.#answer(stats, job, new SegmentResult(worker.memory, slot, segment, output, lease));
+      this.#answer(stats, job, new SegmentResult(worker, slot, segment, output));
     }
     stats.copyOut.add((this.#clock.nowMs() - copyFromMs) * 1e6);
   }

@@ -25,6 +25,12 @@ export interface BatchResult {
   release(): void;
 }
 
+/** Who waits for a batch. */
+export interface BatchOwner {
+  /** The batch is answered: called once. The owner releases the result, and the batch's admission. */
+  settled(job: BatchJob, outcome: BatchResult | LeatError): void;
+}
+
 /** One batch that waits for a worker or runs in one. */
 export class BatchJob {
   readonly pipeline: ServingPipeline;
@@ -36,35 +42,38 @@ export class BatchJob {
   readonly mergeable: boolean;
   /** When it was admitted, in milliseconds since the Unix epoch. */
   readonly admittedMs: number;
+  /** The batch's number in its stream, for the owner. 0 outside of streams. */
+  readonly sequence: number;
   /** The crossing that runs it, while one does. */
-  crossing: Crossing | undefined;
+  crossing: Crossing | undefined = undefined;
   /** Whether nobody waits for it any more. */
   cancelled = false;
   /** Whether it was answered. */
   settled = false;
   /** Its trace, when one is recorded. */
-  trace: BatchTrace | undefined;
-  readonly #settle: (job: BatchJob, outcome: BatchResult | LeatError) => void;
+  trace: BatchTrace | undefined = undefined;
+  readonly #owner: BatchOwner;
 
-  /**
-   * @param settle - called once with the result or the error
-   */
   constructor(
+    owner: BatchOwner,
     pipeline: ServingPipeline,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    mergeable: boolean,
+    batch: {
+      readonly bytes: Buffer;
+      readonly start: number;
+      readonly end: number;
+      readonly mergeable: boolean;
+      readonly sequence: number;
+    },
     admittedMs: number,
-    settle: (job: BatchJob, outcome: BatchResult | LeatError) => void,
   ) {
+    this.#owner = owner;
     this.pipeline = pipeline;
-    this.bytes = bytes;
-    this.start = start;
-    this.end = end;
-    this.mergeable = mergeable;
+    this.bytes = batch.bytes;
+    this.start = batch.start;
+    this.end = batch.end;
+    this.mergeable = batch.mergeable;
+    this.sequence = batch.sequence;
     this.admittedMs = admittedMs;
-    this.#settle = settle;
     pipeline.hold();
   }
 
@@ -78,7 +87,7 @@ export class BatchJob {
     if (this.settled) throw new Error("a batch was answered twice");
     this.settled = true;
     this.crossing = undefined;
-    this.#settle(this, outcome);
+    this.#owner.settled(this, outcome);
     this.pipeline.release();
   }
 

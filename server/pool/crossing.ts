@@ -23,6 +23,14 @@ export interface CrossingReport {
   readonly samples: readonly FailureSample[];
 }
 
+/** Tells the guest of a slot that nobody waits for it any more. */
+export interface SlotCanceller {
+  cancelSlot(slot: number): void;
+}
+
+/** Most crossings never exclude anything. */
+const noExclusions: readonly CrossingExclusion[] = [];
+
 /** One or more jobs of one pipeline that run together. */
 export class Crossing {
   /** Warm-ups are neither counted nor run again. */
@@ -36,15 +44,17 @@ export class Crossing {
   copyInMs = 0;
   /** How often it was started; more than once when a worker was stopped under it. */
   attempts = 0;
+  /** Counts submissions to the worker that runs it, to tell their order. */
+  submission = 0;
   /** Milliseconds it ran in workers that were stopped. */
   spentMs = 0;
   /** When the last of its callers went away; undefined while one waits. */
-  cancelledMs: number | undefined;
+  cancelledMs: number | undefined = undefined;
   /** Records that stopped a worker before. */
-  readonly exclusions: CrossingExclusion[] = [];
-  report: CrossingReport | undefined;
-  /** The worker's word that says so to the guest, while it runs. */
-  #onCancel: (() => void) | undefined;
+  exclusions: readonly CrossingExclusion[] = noExclusions;
+  report: CrossingReport | undefined = undefined;
+  #worker: SlotCanceller | undefined = undefined;
+  #slot = -1;
 
   constructor(jobs: readonly BatchJob[], purpose: "serve" | "warm-up" = "serve") {
     this.purpose = purpose;
@@ -53,24 +63,27 @@ export class Crossing {
     this.pipeline = first.pipeline;
     this.jobs = jobs;
     let byteLength = 0;
-    for (const job of jobs) {
+    for (let index = 0; index < jobs.length; index++) {
+      const job = jobs[index] as BatchJob;
       byteLength += job.byteLength;
       job.crossing = this;
     }
     this.byteLength = byteLength;
   }
 
-  /** It runs now; `onCancel` is called if it is cancelled meanwhile. */
-  running(onCancel: () => void): void {
+  /** It runs now, in a worker's slot. */
+  running(worker: SlotCanceller, slot: number, submission: number): void {
     this.attempts++;
-    this.#onCancel = onCancel;
+    this.submission = submission;
+    this.#worker = worker;
+    this.#slot = slot;
   }
 
   /** One of its jobs was cancelled; when none is left that anyone waits for, the guest is told. */
   noteCancelled(nowMs: number): void {
     if (this.cancelledMs !== undefined || !this.jobs.every((job) => job.cancelled)) return;
     this.cancelledMs = nowMs;
-    this.#onCancel?.();
+    this.#worker?.cancelSlot(this.#slot);
   }
 
   /** Whether there is room to remember another record. */

@@ -27,7 +27,7 @@ export function afterOverrun(
   const spec = crossing.pipeline.spec.stages[overrun.stage];
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
   if (overrun.t === "init") {
-    crossing.exclusions.push({ stage: overrun.stage, record: wholeStage, code: ExclusionCode.initTimeout });
+    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.initTimeout);
   } else if (crossing.spentMs > allowedMs || !crossing.canExclude) {
     exclude(crossing, overrun.stage, wholeStage, ExclusionCode.timeout);
   } else if (overrun.t === "record") {
@@ -53,10 +53,7 @@ export function afterLoss(crossing: Crossing, stage: number, record: number): vo
 function exclude(crossing: Crossing, stage: number, record: number, code: number): void {
   const known = crossing.exclusions.some((other) => other.stage === stage && other.record === record);
   if (known && record === unknownRecord) return;
-  const kept = known ? wholeStage : record;
-  if (!crossing.canExclude) {
-    crossing.exclusions[crossing.exclusions.length - 1] = { stage, record: wholeStage, code };
-  } else {
-    crossing.exclusions.push({ stage, record: kept, code });
-  }
+  const exclusion = { stage, record: known ? wholeStage : record, code };
+  const others = crossing.canExclude ? crossing.exclusions : crossing.exclusions.slice(0, -1);
+  crossing.exclusions = [...others, crossing.canExclude ? exclusion : { stage, record: wholeStage, code }];
 }

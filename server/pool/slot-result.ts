@@ -4,33 +4,9 @@
  * @module
  */
 
-import type { SlotMemory } from "../bridge/channel.ts";
 import { SegmentWord } from "../bridge/layout.ts";
 import type { BatchResult } from "./batch-job.ts";
-
-/** Gives the slot back when the last of its results was released. */
-export class SlotLease {
-  #users: number;
-  readonly #free: () => void;
-
-  readonly #scarce: () => boolean;
-
-  constructor(users: number, free: () => void, scarce: () => boolean) {
-    this.#users = users;
-    this.#free = free;
-    this.#scarce = scarce;
-  }
-
-  get scarce(): boolean {
-    return this.#scarce();
-  }
-
-  release(): void {
-    this.#users--;
-    if (this.#users < 0) throw new Error("a result was released twice");
-    if (this.#users === 0) this.#free();
-  }
-}
+import type { WorkerHandle } from "./worker-handle.ts";
 
 /** One segment's result. */
 export class SegmentResult implements BatchResult {
@@ -40,18 +16,14 @@ export class SegmentResult implements BatchResult {
   readonly recordsIn: number;
   readonly recordsOut: number;
   readonly recordsFailed: number;
-  readonly #lease: SlotLease;
+  readonly #worker: WorkerHandle;
+  readonly #slot: number;
 
   /**
    * @param output - where the results lie when they did not fit the slot
    */
-  constructor(
-    memory: SlotMemory,
-    slot: number,
-    segment: number,
-    output: Buffer | undefined,
-    lease: SlotLease,
-  ) {
+  constructor(worker: WorkerHandle, slot: number, segment: number, output: Buffer | undefined) {
+    const { memory } = worker;
     const { words } = memory;
     const entry = memory.segment(slot, segment);
     this.bytes = output ?? memory.bytes;
@@ -60,14 +32,15 @@ export class SegmentResult implements BatchResult {
     this.recordsIn = words[entry + SegmentWord.recordsIn] as number;
     this.recordsOut = words[entry + SegmentWord.recordsOut] as number;
     this.recordsFailed = words[entry + SegmentWord.recordsFailed] as number;
-    this.#lease = lease;
+    this.#worker = worker;
+    this.#slot = slot;
   }
 
   get scarce(): boolean {
-    return this.#lease.scarce;
+    return this.#worker.slotsAreScarce;
   }
 
   release(): void {
-    this.#lease.release();
+    this.#worker.releaseSlot(this.#slot);
   }
 }

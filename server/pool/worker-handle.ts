@@ -6,7 +6,12 @@
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
-import type { FromWorker, GuestCounters, GuestLog } from "../bridge/from-worker.ts";
+import {
+  completedMessage,
+  type FromWorker,
+  type GuestCounters,
+  type GuestLog,
+} from "../bridge/from-worker.ts";
 import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import type { Clock } from "../clock.ts";
@@ -28,7 +33,7 @@ export type StopReason = "timeout" | "cancelled" | "crash" | "out_of_memory" | "
 export interface WorkerEvents {
   /** It waits for slots for the first time. */
   ready(worker: WorkerHandle): void;
-  /** A crossing's slot was completed; the slot is free once `finish` returns true, else when `freeSlot` is called. */
+  /** A crossing's slot was completed; hold it, and release it when its results were used. */
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
   /** Completed slots were read. */
   drained(worker: WorkerHandle): void;
@@ -64,7 +69,9 @@ export class WorkerHandle {
   readonly #submit: RingWriter;
   readonly #complete: RingReader;
   readonly #running: (Crossing | undefined)[];
-  readonly #submittedOrder: number[] = [];
+  /** Results of each slot that were not released yet. */
+  readonly #held: Int32Array;
+  #submissions = 0;
   readonly #freeSlots: number[];
   readonly #outputs = new Map<number, Buffer>();
   readonly #loaded = new Set<number>();
@@ -81,6 +88,7 @@ export class WorkerHandle {
     this.#submit = new RingWriter(this.memory, "submit");
     this.#complete = new RingReader(this.memory, "complete");
     this.#running = new Array(this.memory.layout.slots).fill(undefined);
+    this.#held = new Int32Array(this.memory.layout.slots);
     this.#freeSlots = Array.from({ length: this.memory.layout.slots }, (_, slot) => slot).reverse();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
@@ -118,15 +126,13 @@ export class WorkerHandle {
       this.#post({ type: "load", pipeline: spec });
     }
     this.#running[slot] = crossing;
-    this.#submittedOrder.push(slot);
     this.queued++;
     crossing.startedMs = this.#clock.nowMs();
     const transferred = writeCrossing(this.memory, slot, crossing);
     if (transferred !== undefined)
       this.#post({ type: "input", slot, bytes: transferred }, [transferred.buffer]);
     crossing.copyInMs = this.#clock.nowMs() - crossing.startedMs;
-    const cancelled = this.memory.slot(slot) + Slot.cancelled;
-    crossing.running(() => Atomics.store(this.memory.words, cancelled, 1));
+    crossing.running(this, slot, ++this.#submissions);
     this.#submit.push(slot);
     this.#unrung = true;
   }
@@ -169,9 +175,22 @@ export class WorkerHandle {
     return this.#freeSlots.length <= this.#limits.maxWorkerQueue;
   }
 
-  /** Takes a slot back whose result was used. */
-  freeSlot(slot: number): void {
-    this.#freeSlots.push(slot);
+  /** Keeps a completed slot until so many results were released. */
+  holdSlot(slot: number, results: number): void {
+    this.#held[slot] = results;
+  }
+
+  /** One of a slot's results was used; with the last one, the slot is free. */
+  releaseSlot(slot: number): void {
+    const held = (this.#held[slot] as number) - 1;
+    if (held < 0) throw new Error("a result was released twice");
+    this.#held[slot] = held;
+    if (held === 0) this.#freeSlots.push(slot);
+  }
+
+  /** Tells the guest of a slot that nobody waits for it any more. */
+  cancelSlot(slot: number): void {
+    Atomics.store(this.memory.words, this.memory.slot(slot) + Slot.cancelled, 1);
   }
 
   /** The crossing that the worker runs at this moment. */
@@ -212,10 +231,12 @@ export class WorkerHandle {
     const transferred = words[base + Slot.transfer] === Transfer.output;
     if (transferred || words[base + Slot.reported] === 1) this.#readMessages();
     this.#running[slot] = undefined;
-    this.#submittedOrder.splice(this.#submittedOrder.indexOf(slot), 1);
     this.queued--;
-    const output = this.#outputs.get(slot);
-    this.#outputs.delete(slot);
+    let output: Buffer | undefined;
+    if (transferred) {
+      output = this.#outputs.get(slot);
+      this.#outputs.delete(slot);
+    }
     this.#events.completed(this, crossing, slot, output);
   }
 
@@ -225,19 +246,20 @@ export class WorkerHandle {
       const received = receiveMessageOnPort(this.#port) as { message: FromWorker } | undefined;
       if (received === undefined) return;
       // Completions are being read already.
-      if (received.message.type !== "completed") this.#receive(received.message);
+      if (received.message !== completedMessage) this.#receive(received.message);
     }
   }
 
   #receive(message: FromWorker): void {
+    if (message === completedMessage) {
+      this.drain();
+      return;
+    }
     switch (message.type) {
       case "ready":
         if (this.state.t !== "starting") return;
         this.state = { t: "ready" };
         this.#events.ready(this);
-        return;
-      case "completed":
-        this.drain();
         return;
       case "report": {
         const crossing = this.#running[message.slot];
@@ -259,12 +281,8 @@ export class WorkerHandle {
     this.#readMessages();
     for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);
     const running = this.current;
-    const left: Crossing[] = [];
-    for (const slot of this.#submittedOrder) {
-      const crossing = this.#running[slot];
-      if (crossing !== undefined) left.push(crossing);
-    }
-    this.#submittedOrder.length = 0;
+    const left = this.#running.filter((crossing) => crossing !== undefined);
+    left.sort((a, b) => a.submission - b.submission);
     this.queued = 0;
     this.state = { t: "dead", reason };
     this.#port.close();

@@ -7,7 +7,6 @@
 import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Limits } from "../limits.ts";
-import type { Pool } from "../pool/pool.ts";
 import { ServingPipeline } from "../pool/serving-pipeline.ts";
 
 /** A stored pipeline: what was put, and what runs. */
@@ -19,16 +18,17 @@ export interface StoredPipeline {
 /** Pipelines by name, and a bounded cache of inline ones. */
 export class PipelineTable {
   readonly #limits: Readonly<Limits>;
-  readonly #pool: Pool;
+  readonly #onUnused: (pipeline: number) => void;
   readonly #stored = new Map<string, StoredPipeline>();
   /** In the order of their last use. */
   readonly #inline = new Map<string, ServingPipeline>();
   /** For what guests log and count. */
   readonly #byId = new Map<number, ServingPipeline>();
 
-  constructor(limits: Readonly<Limits>, pool: Pool) {
+  /** @param onUnused - is told the id of each pipeline that no batch uses any more */
+  constructor(limits: Readonly<Limits>, onUnused: (pipeline: number) => void) {
     this.#limits = limits;
-    this.#pool = pool;
+    this.#onUnused = onUnused;
   }
 
   /** The stored pipeline of a name. */
@@ -101,7 +101,7 @@ export class PipelineTable {
   #serve(spec: PipelineSpec): ServingPipeline {
     const serving = new ServingPipeline(spec, () => {
       this.#byId.delete(spec.id);
-      this.#pool.drop(spec.id);
+      this.#onUnused(spec.id);
     });
     this.#byId.set(spec.id, serving);
     return serving;

@@ -12,8 +12,8 @@ import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import type { CompiledModuleCache } from "../module/cache.ts";
 import { abiName } from "../module/abi.ts";
+import type { CompiledModuleCache } from "../module/cache.ts";
 import { compileModule } from "../module/compile.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
@@ -44,6 +44,8 @@ export interface RegistryParts {
   readonly store: ModuleStore;
   readonly cache: CompiledModuleCache;
   readonly pool: Pool;
+  /** Told the id of each pipeline that no batch uses any more. */
+  readonly onPipelineUnused: (pipeline: number) => void;
 }
 
 /** Which modules and pipelines there are. */
@@ -59,7 +61,7 @@ export class Registry {
   constructor(parts: RegistryParts) {
     this.#parts = parts;
     this.modules = new ModuleCatalog(parts.limits);
-    this.pipelines = new PipelineTable(parts.limits, parts.pool);
+    this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
     this.#builder = new PipelineBuilder(parts.limits, this.modules, parts.store, parts.cache);
     this.#warmUp = new WarmUp(parts.pool, parts.clock);
   }

@@ -8,7 +8,7 @@
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { LeatError, leatError } from "../errors.ts";
-import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
+import { BatchJob, type BatchOwner, type BatchResult } from "../pool/batch-job.ts";
 import { Crossing, type CrossingReport } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
 import { ServingPipeline } from "../pool/serving-pipeline.ts";
@@ -69,18 +69,14 @@ export class WarmUp {
   ): Promise<WarmUpProblem | undefined> {
     const outcome = await new Promise<{ error?: LeatError; report?: CrossingReport | undefined }>(
       (resolve) => {
-        const job = new BatchJob(
-          pipeline,
-          batch,
-          0,
-          batch.length,
-          false,
-          this.#clock.nowMs(),
-          (_, result) => {
+        const owner: BatchOwner = {
+          settled: (_, result) => {
             if (result instanceof LeatError) resolve({ error: result });
             else resolve({ report: settled(result, crossing) });
           },
-        );
+        };
+        const whole = { bytes: batch, start: 0, end: batch.length, mergeable: false, sequence: 0 };
+        const job = new BatchJob(owner, pipeline, whole, this.#clock.nowMs());
         const crossing = new Crossing([job], "warm-up");
         this.#pool.dispatchTo(worker, crossing);
       },

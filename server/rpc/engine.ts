@@ -7,9 +7,9 @@
 import type { MetricsSnapshot } from "@leat/proto";
 import type { Admission } from "../admission/admission.ts";
 import type { Clock } from "../clock.ts";
-import { type LeatError, leatError } from "../errors.ts";
+import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
+import { BatchJob, type BatchOwner } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
@@ -22,6 +22,8 @@ export interface Incoming {
   readonly end: number;
   /** Whether it may share a crossing: it was checked to be a valid batch, and it is small. */
   readonly mergeable: boolean;
+  /** The batch's number in its stream; 0 outside of streams. */
+  readonly sequence: number;
 }
 
 /** Whether the server takes new work. */
@@ -80,29 +82,18 @@ export class Engine {
    * Sends a batch on its way that was admitted.
    *
    * @param kind - whether it came as a call of its own or in a stream
-   * @param settle - called once; a result must be used or copied, and released, before it returns
+   * @param owner - is told what became of it, and releases its admission then
    */
   submit(
     kind: "unary" | "batch",
+    owner: BatchOwner,
     pipeline: ServingPipeline,
-    { bytes, start, end, mergeable }: Incoming,
-    trace: { readonly traceparent: string | undefined; readonly tracestate?: string | undefined },
-    settle: (outcome: BatchResult | LeatError, job: BatchJob) => void,
+    batch: Incoming,
+    traceparent: string | undefined,
+    tracestate: string | undefined,
   ): BatchJob {
-    const size = end - start;
-    const job = new BatchJob(
-      pipeline,
-      bytes,
-      start,
-      end,
-      mergeable,
-      this.clock.nowMs(),
-      (settled, outcome) => {
-        this.admission.release(size);
-        settle(outcome, settled);
-      },
-    );
-    job.trace = this.tracer.start(kind, pipeline.spec.name, trace.traceparent, trace.tracestate);
+    const job = new BatchJob(owner, pipeline, batch, this.clock.nowMs());
+    job.trace = this.tracer.start(kind, pipeline.spec.name, traceparent, tracestate);
     this.#scheduler.submit(job);
     return job;
   }

@@ -12,7 +12,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { type OpenStream, type StreamTransformResponse, StreamTransformResponseSchema } from "@leat/proto";
 import { LeatError, leatError } from "../errors.ts";
 import { Reorder } from "../outcome/reorder.ts";
-import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
+import type { BatchJob, BatchOwner, BatchResult } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Engine } from "./engine.ts";
 import { encodedReply, type Reply, streamReply } from "./reply.ts";
@@ -41,7 +41,7 @@ type SessionState =
 type BatchView = Extract<StreamView, { t: "batch" }>;
 
 /** Runs one stream. */
-export class StreamSession {
+export class StreamSession implements BatchOwner {
   readonly #engine: Engine;
   readonly #port: StreamPort;
   readonly #onClose: (session: StreamSession) => void;
@@ -164,16 +164,14 @@ export class StreamSession {
       this.#engine.admission.whenRoom(this.#tryHeld);
       return;
     }
-    const { sequence, bytes, start, end, traceparent } = view;
+    const { bytes, start, end, traceparent } = view;
     const job = this.#engine.submit(
       "batch",
+      this,
       pipeline,
-      { bytes, start, end, mergeable: false },
-      { traceparent: traceparent === "" ? undefined : traceparent },
-      (outcome, settled) => {
-        this.#jobs.delete(settled);
-        this.#settled(sequence, outcome);
-      },
+      { bytes, start, end, mergeable: false, sequence: view.sequence },
+      traceparent === "" ? undefined : traceparent,
+      undefined,
     );
     this.#jobs.add(job);
   }
@@ -186,7 +184,11 @@ export class StreamSession {
     this.#flow();
   };
 
-  #settled(sequence: number, outcome: BatchResult | LeatError): void {
+  /** One of the stream's batches is answered. */
+  settled(job: BatchJob, outcome: BatchResult | LeatError): void {
+    const { sequence } = job;
+    this.#jobs.delete(job);
+    this.#engine.admission.release(job.byteLength);
     if (this.#state.t === "closed") {
       if (!(outcome instanceof LeatError)) outcome.release();
       return;

@@ -6,7 +6,7 @@
 
 import type { Target } from "@leat/proto";
 import { type LeatError, leatError } from "../errors.ts";
-import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
+import type { BatchJob, BatchOwner, BatchResult } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { walkBatch } from "../record/batch.ts";
 import { Cursor, WireError } from "../record/wire.ts";
@@ -44,14 +44,15 @@ export function startTransform(
       return;
     }
     engine.admission.admit(call.end - call.start);
-    const { bytes, start, end } = call;
-    job = engine.submit(
-      "unary",
-      pipeline,
-      { bytes, start, end, mergeable: isSmall(engine, call) },
-      call,
-      settle,
-    );
+    const { bytes, start, end, traceparent, tracestate } = call;
+    const owner: BatchOwner = {
+      settled: (settled, outcome) => {
+        engine.admission.release(settled.byteLength);
+        settle(outcome);
+      },
+    };
+    const batch = { bytes, start, end, mergeable: isSmall(engine, call), sequence: 0 };
+    job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
   };
   check(engine, call);
   const pipeline = engine.registry.resolveNow(call.target);

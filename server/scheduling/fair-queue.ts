@@ -45,8 +45,9 @@ class Line {
 /** The queue. Its length is bounded by admission: what is here was admitted. */
 export class FairQueue {
   readonly #bounds: MergeBounds;
-  /** Pipelines that have jobs waiting, in the order of their turns. */
   readonly #lines = new Map<number, Line>();
+  /** Lines that have jobs, in the order of their turns. */
+  readonly #turns: Line[] = [];
   readonly #again: Crossing[] = [];
 
   constructor(bounds: MergeBounds) {
@@ -55,7 +56,7 @@ export class FairQueue {
 
   /** Whether nothing waits. */
   get empty(): boolean {
-    return this.#again.length === 0 && this.#lines.size === 0;
+    return this.#again.length === 0 && this.#turns.length === 0;
   }
 
   /** Adds a job behind the others of its pipeline. */
@@ -66,7 +67,13 @@ export class FairQueue {
       line = new Line();
       this.#lines.set(id, line);
     }
+    if (line.first === undefined) this.#turns.push(line);
     line.push(job);
+  }
+
+  /** Forgets a pipeline that no job will be of any more. */
+  forget(pipeline: number): void {
+    if (this.#lines.get(pipeline)?.first === undefined) this.#lines.delete(pipeline);
   }
 
   /** Puts a crossing first that has to run again. */
@@ -78,11 +85,10 @@ export class FairQueue {
   take(): Crossing | undefined {
     const again = this.#again.pop();
     if (again !== undefined) return again;
-    for (const [id, line] of this.#lines) {
-      // A map keeps the order of insertion: putting the pipeline back makes it the last in turn.
-      this.#lines.delete(id);
+    for (let line = this.#turns.shift(); line !== undefined; line = this.#turns.shift()) {
       const jobs = this.#merge(line);
-      if (line.first !== undefined) this.#lines.set(id, line);
+      // The last in turn again.
+      if (line.first !== undefined) this.#turns.push(line);
       if (jobs.length > 0) return new Crossing(jobs);
     }
     return undefined;

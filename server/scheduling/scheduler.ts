@@ -43,6 +43,11 @@ export class Scheduler {
     this.#plan();
   }
 
+  /** A pipeline is not used any more. */
+  forget(pipeline: number): void {
+    this.#queue.forget(pipeline);
+  }
+
   /** There is room in a worker that was not there before. */
   room(): void {
     if (this.#planned || this.#queue.empty) return;

@@ -87,9 +87,11 @@ export class PipelineRunner {
     this.bytes = bytes;
     this.start = start;
     this.end = end;
-    this.failures.length = 0;
-    this.failureCounts.length = 0;
-    this.samples.length = 0;
+    if (this.samples.length > 0) {
+      this.failures.length = 0;
+      this.failureCounts.length = 0;
+      this.samples.length = 0;
+    }
     this.composition.begin(records);
   }
 

@@ -64,8 +64,42 @@ export class Segments {
 
   /** Writes each segment's TransformResult, with room before it, into the slot or into memory of its own if that is too small. */
   write(runner: PipelineRunner): Written {
+    if (this.#count === 1 && runner.failures.length === 0) {
+      const written = this.#writeWhole(runner);
+      if (written) return inSlot;
+    }
+    return this.#writePlans(
+      runner,
+      this.#count === 1 ? [this.#planWhole(runner)] : this.#planSegments(runner),
+    );
+  }
+
+  /** The usual case without an object made: one call, nothing failed, the result fits. @returns whether it was written */
+  #writeWhole(runner: PipelineRunner): boolean {
+    const { layout, words, bytes } = this.#memory;
+    const { composition } = runner;
+    const batchBytes = runner.end - runner.start;
+    const fanoutBytes = composition.identity
+      ? 0
+      : packedFanoutSize(composition.fanout, 0, composition.inputs);
+    const size = resultSize(batchBytes, fanoutBytes, 0);
+    if (outputHeadroomBytes + size > layout.outputBytes) return false;
+    const entry = this.#memory.segment(this.#slot, 0);
+    const start = this.#memory.outputStart(this.#slot) + outputHeadroomBytes;
+    words[entry + SegmentWord.outputStart] = start;
+    words[entry + SegmentWord.outputLength] = size;
+    words[entry + SegmentWord.recordsOut] = composition.records;
+    words[entry + SegmentWord.recordsFailed] = 0;
+    const position = writeBatchHead(bytes, start, batchBytes);
+    copyBytes(runner.bytes, runner.start, runner.end, bytes, position);
+    if (fanoutBytes > 0) {
+      writeFanout(bytes, position + batchBytes, composition.fanout, 0, composition.inputs, fanoutBytes);
+    }
+    return true;
+  }
+
+  #writePlans(runner: PipelineRunner, plans: readonly Plan[]): Written {
     const { layout, words } = this.#memory;
-    const plans = this.#count === 1 ? [this.#planWhole(runner)] : this.#planSegments(runner);
     let total = 0;
     for (const plan of plans) total += outputHeadroomBytes + plan.size;
     const transfer = total > layout.outputBytes;

@@ -13,7 +13,7 @@ import { type ResultView, readResult } from "../record/result.ts";
 import { Cursor, WireError } from "../record/wire.ts";
 import { isolate } from "./isolate.ts";
 import type { RunContext } from "./run-context.ts";
-import { type Exclusion, type StageInput, StageOutput } from "./stage-io.ts";
+import { type Exclusion, type StageFailure, type StageInput, StageOutput } from "./stage-io.ts";
 
 /** Runs one stage. Its instance lives on from batch to batch unless the policy, a fault or the memory mark ends it. */
 export class StageRunner {
@@ -78,7 +78,7 @@ export class StageRunner {
     this.instancesCreated = 0;
     this.faults = 0;
     this.lastFault = undefined;
-    this.output.failed.length = 0;
+    if (this.output.failed.length > 0) this.output.failed.length = 0;
     if (this.spec.fresh) this.discard();
     if (exclusions === undefined) {
       try {
@@ -95,7 +95,9 @@ export class StageRunner {
   #runWhole(input: StageInput): void {
     const output = this.output;
     this.call(input.bytes, input.start, input.end, input.records, output);
-    for (const failure of output.failures) output.failed.push(failure);
+    for (let index = 0; index < output.failures.length; index++) {
+      output.failed.push(output.failures[index] as StageFailure);
+    }
   }
 
   /**

@@ -8,6 +8,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { SlotMemory } from "../bridge/channel.ts";
 import type { FromWorker } from "../bridge/from-worker.ts";
 import { ExclusionCode, ExclusionWord, Outcome, Slot, StageWord, Transfer } from "../bridge/layout.ts";
+import { systemClock } from "../clock.ts";
 import { type RecordFailureCode, recordFailureCodes } from "../errors.ts";
 import { HostAbort } from "../module/trap.ts";
 import { WireError } from "../record/wire.ts";
@@ -46,7 +47,7 @@ export class SlotRunner {
     const { words, times } = this.#memory;
     const base = this.#memory.slot(slot);
     const at = this.#memory.timesOf(slot);
-    times[at] = performance.timeOrigin + performance.now();
+    times[at] = systemClock.nowMs();
     words[base + Slot.stagesBegun] = 0;
     words[base + Slot.reported] = 0;
     words[base + Slot.transfer] = Transfer.none;
@@ -59,7 +60,7 @@ export class SlotRunner {
       this.#failSlot(slot, thrown);
     }
     this.#context.end();
-    times[at + 1] = performance.timeOrigin + performance.now();
+    times[at + 1] = systemClock.nowMs();
   }
 
   #runSegments(slot: number, runner: PipelineRunner, transferred: Uint8Array | undefined): void {
@@ -172,7 +173,7 @@ class SlotProbe implements StageProbe {
   begin(stage: number): void {
     const { words, times } = this.#memory;
     words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
-    times[this.#memory.timesOf(this.slot) + 2 + 2 * stage] = performance.timeOrigin + performance.now();
+    times[this.#memory.timesOf(this.slot) + 2 + 2 * stage] = systemClock.nowMs();
   }
 
   end(
@@ -189,7 +190,7 @@ class SlotProbe implements StageProbe {
     words[entry + StageWord.recordsFailed] = recordsFailed;
     words[entry + StageWord.instancesCreated] = runner.instancesCreated;
     words[entry + StageWord.faults] = runner.faults;
-    times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = performance.timeOrigin + performance.now();
+    times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = systemClock.nowMs();
     this.#budget.touch(runner);
   }
 }

@@ -10,7 +10,7 @@
 
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
-import type { FromWorker } from "../bridge/from-worker.ts";
+import { completedMessage, type FromWorker } from "../bridge/from-worker.ts";
 import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
@@ -105,7 +105,7 @@ export class WorkerLoop {
   /** Tells the main thread that slots have completed, unless it will look by itself. */
   #announce(): void {
     this.#unannounced = 0;
-    if (Atomics.exchange(this.#memory.words, Control.armed, 0) === 1) this.#post(completed);
+    if (Atomics.exchange(this.#memory.words, Control.armed, 0) === 1) this.#post(completedMessage);
   }
 
   #readMessages(): void {
@@ -143,5 +143,3 @@ export class WorkerLoop {
     this.#port.postMessage(message);
   }
 }
-
-const completed: FromWorker = { type: "completed" };
