@@ -12,7 +12,17 @@ import { linkActiveSpan } from "./tracing.ts";
 /** What a server takes unless it says otherwise, which it does when the stream opens. */
 const assumedMaxBatchBytes = 4 * 1024 * 1024;
 
-/** How a batcher gathers calls. */
+/**
+ * How a batcher gathers calls.
+ *
+ * @example
+ * import { type BatcherOptions, Leat } from "@leat/sdk";
+ *
+ * const patient: BatcherOptions = { maxRecords: 1_000, maxDelayMs: 20 };
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await using batcher = leat.batcher("uppercase", patient);
+ * console.log((await batcher.transform({ value: "a" })).status);
+ */
 export interface BatcherOptions {
   /** Send a batch when it has so many records. Default 250. */
   maxRecords?: number;
@@ -26,7 +36,17 @@ export interface BatcherOptions {
   maxPending?: number;
 }
 
-/** Options of one call to a batcher. */
+/**
+ * Options of one call to a batcher.
+ *
+ * @example
+ * import { type BatcherCallOptions, Leat } from "@leat/sdk";
+ *
+ * const options: BatcherCallOptions = { signal: AbortSignal.timeout(1_000) };
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await using batcher = leat.batcher("uppercase");
+ * console.log((await batcher.transform({ value: "a" }, options)).status);
+ */
 export interface BatcherCallOptions {
   /** Gives the call up. The record may run all the same. */
   signal?: AbortSignal;

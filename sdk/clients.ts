@@ -4,7 +4,16 @@ import { createClient } from "@connectrpc/connect";
 import { MetricsService, ModuleService, PipelineService, TransformService } from "@leat/proto";
 import { LeatCallError } from "./errors.ts";
 
-/** A typed client for each of Leat's services. */
+/**
+ * A typed client for each of Leat's services.
+ *
+ * @example
+ * import type { LeatClients } from "@leat/sdk";
+ *
+ * export async function moduleNames({ modules }: LeatClients): Promise<string[]> {
+ *   return (await modules.listModules({})).modules.map(({ name }) => name);
+ * }
+ */
 export interface LeatClients {
   /** The data plane, as generated. `Leat.transform` and `Leat.stream` are easier and cheaper. */
   readonly transforms: Client<typeof TransformService>;

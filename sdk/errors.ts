@@ -12,7 +12,18 @@ interface LeatCallErrorInit {
   readonly cause?: unknown;
 }
 
-/** One field of a request that the server refused. */
+/**
+ * One field of a request that the server refused.
+ *
+ * @example
+ * import { Leat, LeatCallError } from "@leat/sdk";
+ *
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await leat.pipelines.putPipeline({ pipeline: { name: "NOT A NAME" } }).catch((error: unknown) => {
+ *   const { violations } = LeatCallError.from(error);
+ *   for (const { field, description } of violations) console.log(field, description);
+ * });
+ */
 export interface FieldViolation {
   /** The field's path, as in `pipeline.stages[1].module`. */
   readonly field: string;

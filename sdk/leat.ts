@@ -7,6 +7,7 @@ import type { BatcherOptions } from "./batcher.ts";
 import { Batcher } from "./batcher.ts";
 import { createThrowingClients } from "./clients.ts";
 import { LeatCallError } from "./errors.ts";
+import type { CodecOption, LeatOptions, MaybeCodec, NoCodec, TransformOptions } from "./leat-options.ts";
 import { appendItem } from "./record/batch.ts";
 import type { Codec, Item, RecordMapper } from "./record/codec.ts";
 import { codecMapper, rawMapper } from "./record/codec.ts";
@@ -28,43 +29,7 @@ import { targetInit, targetName } from "./target.ts";
 import { endSpan, startTransformSpan, traceHeaders } from "./tracing.ts";
 import type { GrpcTransport } from "./transport/grpc-transport.ts";
 import { createGrpcTransport } from "./transport/grpc-transport.ts";
-import type { GrpcTransportOptions } from "./transport/options.ts";
 import { transformView } from "./wire/view.ts";
-
-/** Options of {@link Leat}: those of its transport, or a transport of your own. */
-export interface LeatOptions extends GrpcTransportOptions {
-  /**
-   * A Connect transport to use in place of one made from the other options, which are then ignored.
-   * It must carry bidirectional streams for `stream` and `batcher`. `close` leaves it open.
-   */
-  transport?: Transport;
-}
-
-/** Names the codec of a call. */
-export interface CodecOption<In, Out> {
-  /** How values become the bytes of records, and back. */
-  codec: Codec<In, Out>;
-}
-
-/** Says that records go and come as they are. */
-interface NoCodec {
-  codec?: undefined;
-}
-
-/** Either of the two. */
-interface MaybeCodec<In, Out> {
-  codec?: Codec<In, Out> | undefined;
-}
-
-/** Options of {@link Leat.transform}. */
-export interface TransformOptions {
-  /** Gives the call up. */
-  signal?: AbortSignal;
-  /** The call's deadline, which goes with it to the worker. Default: the transport's. */
-  timeoutMs?: number;
-  /** gRPC metadata. */
-  headers?: Record<string, string>;
-}
 
 /**
  * A client of a Leat server: connections, typed clients, and what producers need. It connects at the
@@ -75,7 +40,7 @@ export interface TransformOptions {
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS ?? "127.0.0.1:7070");
  * const orders = [{ customer: "ada" }, { customer: "grace" }];
- * const result = await leat.transform("identity", orders, { codec: json<{ customer: string }>() });
+ * const result = await leat.transform("redact", orders, { codec: json<{ customer: string }>() });
  * console.log(result.outputs, result.failures);
  */
 export class Leat implements AsyncDisposable {
@@ -243,7 +208,7 @@ export class Leat implements AsyncDisposable {
    * import { json, Leat } from "@leat/sdk";
    *
    * await using leat = new Leat(process.env.LEAT_ADDRESS);
-   * await using batcher = leat.batcher("identity", { codec: json<{ n: number }>(), maxRecords: 100 });
+   * await using batcher = leat.batcher("redact", { codec: json<{ n: number }>(), maxRecords: 100 });
    * const outcome = await batcher.transform({ n: 1 }, { signal: AbortSignal.timeout(5_000) });
    * if (outcome.status === "ok") console.log(outcome.outputs[0]?.n);
    */
@@ -287,6 +252,12 @@ export class Leat implements AsyncDisposable {
    *
    * @param timeoutMs - how long to try
    * @throws LeatCallError with UNAVAILABLE when no server could be reached in that time
+   *
+   * @example
+   * import { Leat } from "@leat/sdk";
+   *
+   * await using leat = new Leat(process.env.LEAT_ADDRESS);
+   * await leat.connect(5_000);
    */
   async connect(timeoutMs: number): Promise<void> {
     try {
@@ -297,7 +268,19 @@ export class Leat implements AsyncDisposable {
     }
   }
 
-  /** Finishes what batchers hold, ends open streams, and closes the connections. */
+  /**
+   * Finishes what batchers hold, ends open streams, and closes the connections. `await using` calls it.
+   *
+   * @example
+   * import { Leat } from "@leat/sdk";
+   *
+   * const leat = new Leat(process.env.LEAT_ADDRESS);
+   * try {
+   *   await leat.transform("uppercase", [{ value: "a" }]);
+   * } finally {
+   *   await leat.close();
+   * }
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

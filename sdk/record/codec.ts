@@ -15,7 +15,7 @@ import { RecordOf } from "./record.ts";
  *   decode: (value) => Buffer.from(value ?? []).toString("hex"),
  * };
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
- * const { outputs } = await leat.transform("identity", ["c0ffee"], { codec: hex });
+ * const { outputs } = await leat.transform("uppercase", ["c0ffee"], { codec: hex });
  * console.log(outputs);
  */
 export interface Codec<In, Out = In> {
@@ -30,7 +30,15 @@ export interface Codec<In, Out = In> {
   decode(value: Uint8Array | undefined): Out;
 }
 
-/** One value for a codec, bare or with a key, headers or a timestamp. */
+/**
+ * One value for a codec, bare or with a key, headers or a timestamp.
+ *
+ * @example
+ * import { type Item, record } from "@leat/sdk";
+ *
+ * const items: Item<string>[] = ["bare", record("with a key", { key: "k" })];
+ * console.log(items.length);
+ */
 export type Item<In> = In | RecordOf<In>;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -51,7 +59,7 @@ function present(value: Uint8Array | undefined): Uint8Array {
  *   customer: string;
  * }
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
- * const { outputs } = await leat.transform("identity", [{ customer: "ada" }], { codec: json<Order>() });
+ * const { outputs } = await leat.transform("redact", [{ customer: "ada" }], { codec: json<Order>() });
  * console.log(outputs[0]?.customer);
  */
 export function json<T>(): Codec<T> {
@@ -87,7 +95,7 @@ export function text(): Codec<string> {
  * import { bytes, Leat } from "@leat/sdk";
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
- * const { outputs } = await leat.transform("identity", [Uint8Array.of(1, 2, 3)], { codec: bytes() });
+ * const { outputs } = await leat.transform("uppercase", [Uint8Array.of(1, 2, 3)], { codec: bytes() });
  * console.log(outputs[0]?.length);
  */
 export function bytes(): Codec<Uint8Array> {
@@ -101,7 +109,7 @@ export function bytes(): Codec<Uint8Array> {
  * import { HeaderSchema, Leat, protobuf } from "@leat/sdk";
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
- * const { outputs } = await leat.transform("identity", [{ key: "k" }], { codec: protobuf(HeaderSchema) });
+ * const { outputs } = await leat.transform("uppercase", [{ key: "k" }], { codec: protobuf(HeaderSchema) });
  * console.log(outputs[0]?.key);
  */
 export function protobuf<Desc extends DescMessage>(
@@ -121,7 +129,7 @@ export function protobuf<Desc extends DescMessage>(
  * import { Leat, optional, text } from "@leat/sdk";
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
- * const { outputs } = await leat.transform("identity", ["a", undefined], { codec: optional(text()) });
+ * const { outputs } = await leat.transform("uppercase", ["a", undefined], { codec: optional(text()) });
  * console.log(outputs);
  */
 export function optional<In, Out>(codec: Codec<In, Out>): Codec<In | undefined, Out | undefined> {
@@ -140,7 +148,7 @@ export function optional<In, Out>(codec: Codec<In, Out>): Codec<In | undefined, 
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
  * const codec = pair(text(), json<{ n: number }>());
- * const { outputs } = await leat.transform("identity", ['{"n":1}'], { codec });
+ * const { outputs } = await leat.transform("redact", ['{"n":1}'], { codec });
  * console.log(outputs[0]?.n);
  */
 export function pair<In, Out>(input: Codec<In, unknown>, output: Codec<never, Out>): Codec<In, Out> {

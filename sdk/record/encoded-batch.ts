@@ -1,4 +1,14 @@
-/** A batch that is encoded already. Made by {@link encodeBatch}. */
+/**
+ * A batch that is encoded already. Made by {@link encodeBatch}, or from bytes that come from elsewhere.
+ *
+ * @example
+ * import { create, toBinary } from "@bufbuild/protobuf";
+ * import { EncodedBatch, RecordBatchSchema } from "@leat/sdk";
+ *
+ * const message = create(RecordBatchSchema, { records: [{ value: new TextEncoder().encode("a") }] });
+ * const batch = new EncodedBatch(toBinary(RecordBatchSchema, message), message.records.length);
+ * console.log(batch.count);
+ */
 export class EncodedBatch {
   /** The encoded `leat.v1.RecordBatch`. */
   readonly bytes: Uint8Array;
@@ -10,15 +20,6 @@ export class EncodedBatch {
    *
    * @param bytes - an encoded `leat.v1.RecordBatch`; must not change afterwards
    * @param count - how many records it holds
-   *
-   * @example
-   * import { toBinary } from "@bufbuild/protobuf";
-   * import { create } from "@bufbuild/protobuf";
-   * import { EncodedBatch, RecordBatchSchema } from "@leat/sdk";
-   *
-   * const message = create(RecordBatchSchema, { records: [{ value: new TextEncoder().encode("a") }] });
-   * const batch = new EncodedBatch(toBinary(RecordBatchSchema, message), message.records.length);
-   * console.log(batch.count);
    */
   constructor(bytes: Uint8Array, count: number) {
     this.bytes = bytes;

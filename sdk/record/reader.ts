@@ -7,7 +7,17 @@ import type { OutputRecord, RecordHeader } from "./record.ts";
  * the cost of fromBinary. reader.test.ts pins it against the generated schema.
  */
 
-/** Why one record failed. */
+/**
+ * Why one record failed.
+ *
+ * @example
+ * import { type FailureInfo, Leat, text } from "@leat/sdk";
+ *
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * const { failures } = await leat.transform("redact", ["not JSON"], { codec: text() });
+ * const again = failures.filter((failure: FailureInfo) => failure.retryable);
+ * console.log(failures[0]?.code, again.length);
+ */
 export interface FailureInfo {
   /** The record's position in its batch, from 0. */
   readonly index: number;

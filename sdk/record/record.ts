@@ -1,4 +1,12 @@
-/** One name and value beside a record's payload, as a caller may give it. */
+/**
+ * One name and value beside a record's payload, as a caller may give it.
+ *
+ * @example
+ * import type { HeaderInput } from "@leat/sdk";
+ *
+ * const headers: HeaderInput[] = [{ key: "source", value: "web" }];
+ * console.log(headers.length);
+ */
 export interface HeaderInput {
   /** The name. Names may repeat; their order is kept. */
   readonly key: string;
@@ -6,7 +14,15 @@ export interface HeaderInput {
   readonly value: Uint8Array | string;
 }
 
-/** What a record carries beside its value. */
+/**
+ * What a record carries beside its value.
+ *
+ * @example
+ * import { type RecordMeta, record } from "@leat/sdk";
+ *
+ * const meta: RecordMeta = { key: "order-17", timestampMs: new Date() };
+ * console.log(record({ total: 12 }, meta).meta.key);
+ */
 export interface RecordMeta {
   /** What the record is about, for partitioning and compaction; a string is sent as UTF-8. Unset differs from empty. */
   readonly key?: Uint8Array | string | undefined;
@@ -36,7 +52,16 @@ export interface RecordInput extends RecordMeta {
   readonly value?: Uint8Array | string | undefined;
 }
 
-/** One header of a record that came back. */
+/**
+ * One header of a record that came back.
+ *
+ * @example
+ * import type { RecordHeader } from "@leat/sdk";
+ *
+ * export function textOf(header: RecordHeader): string {
+ *   return new TextDecoder().decode(header.value);
+ * }
+ */
 export interface RecordHeader {
   /** The name. */
   readonly key: string;
@@ -47,6 +72,13 @@ export interface RecordHeader {
 /**
  * One record that came back. Its bytes are views into the message that it came in: copy what is
  * to be kept for long.
+ *
+ * @example
+ * import type { OutputRecord } from "@leat/sdk";
+ *
+ * export function isTombstone(output: OutputRecord): boolean {
+ *   return output.value === undefined;
+ * }
  */
 export interface OutputRecord {
   /** What the record is about; undefined when unset. */
@@ -59,7 +91,15 @@ export interface OutputRecord {
   readonly timestampMs: number;
 }
 
-/** A value for a codec, with what its record carries beside it. Made by {@link record}. */
+/**
+ * A value for a codec, with what its record carries beside it. Made by {@link record}.
+ *
+ * @example
+ * import { type RecordOf, record } from "@leat/sdk";
+ *
+ * const order: RecordOf<{ total: number }> = record({ total: 12 }, { key: "order-17" });
+ * console.log(order.value.total);
+ */
 export class RecordOf<T> {
   /** The value that the codec encodes. */
   readonly value: T;
@@ -81,7 +121,7 @@ export class RecordOf<T> {
  *
  * await using leat = new Leat(process.env.LEAT_ADDRESS);
  * const order = record({ total: 12 }, { key: "order-17", headers: [{ key: "source", value: "web" }] });
- * const { records } = await leat.transform("identity", [order], { codec: json<{ total: number }>() });
+ * const { records } = await leat.transform("redact", [order], { codec: json<{ total: number }>() });
  * console.log(records[0]?.headers[0]?.key);
  */
 export function record<T>(value: T, meta: RecordMeta): RecordOf<T> {

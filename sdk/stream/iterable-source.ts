@@ -5,10 +5,29 @@ import { BatchWriter } from "../record/writer.ts";
 import type { BatchLimits, BatchSource, OutgoingBatch } from "./batch.ts";
 import type { ResolvedBatchingOptions } from "./options.ts";
 
-/** What a source may give: one item, a batch of items, or an encoded batch. */
+/**
+ * What a source may give: one item, a batch of items, or an encoded batch.
+ *
+ * @example
+ * import { type Chunk, encodeBatch, text } from "@leat/sdk";
+ *
+ * const chunks: Chunk<string>[] = ["one", ["a", "batch"], encodeBatch(["encoded"], { codec: text() })];
+ * console.log(chunks.length);
+ */
 export type Chunk<Item> = Item | readonly Item[] | EncodedBatch;
 
-/** Where the records of a stream come from. A `ReadableStream` is one. */
+/**
+ * Where the records of a stream come from. A `ReadableStream` is one.
+ *
+ * @example
+ * import { Leat, type StreamSource, text } from "@leat/sdk";
+ *
+ * export async function shout(leat: Leat, lines: StreamSource<string>): Promise<void> {
+ *   for await (const { outputs } of leat.stream("uppercase", lines, { codec: text() })) console.log(outputs);
+ * }
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await shout(leat, ["a", "b"]);
+ */
 export type StreamSource<Item> = AsyncIterable<Chunk<Item>> | Iterable<Chunk<Item>>;
 
 interface Waiter<Item> {

@@ -1,4 +1,13 @@
-/** How a stream gets its connection back. */
+/**
+ * How a stream gets its connection back.
+ *
+ * @example
+ * import { Leat, type ReconnectOptions } from "@leat/sdk";
+ *
+ * const reconnect: ReconnectOptions = { maxAttempts: 100, initialMs: 50, maxMs: 2_000 };
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await Array.fromAsync(leat.stream("uppercase", [{ value: "a" }], { reconnect }));
+ */
 export interface ReconnectOptions {
   /** New tries in a row without any batch answered in between. Default 10; 0 gives up at once. */
   maxAttempts?: number;
@@ -8,7 +17,16 @@ export interface ReconnectOptions {
   maxMs?: number;
 }
 
-/** What any stream may be told. */
+/**
+ * What any stream may be told.
+ *
+ * @example
+ * import { Leat, type StreamOptions } from "@leat/sdk";
+ *
+ * const options: StreamOptions = { window: 8, unordered: true, signal: AbortSignal.timeout(60_000) };
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await Array.fromAsync(leat.stream("uppercase", [{ value: "a" }], options));
+ */
 export interface StreamOptions {
   /** Ends the stream. */
   signal?: AbortSignal;
@@ -28,7 +46,16 @@ export interface StreamOptions {
   streamId?: string;
 }
 
-/** How single records are gathered into batches. */
+/**
+ * How single records are gathered into batches.
+ *
+ * @example
+ * import { type BatchingOptions, Leat } from "@leat/sdk";
+ *
+ * const batching: BatchingOptions = { batchRecords: 100, lingerMs: 50 };
+ * await using leat = new Leat(process.env.LEAT_ADDRESS);
+ * await Array.fromAsync(leat.stream("uppercase", [{ value: "a" }], batching));
+ */
 export interface BatchingOptions {
   /** Send a batch when it has so many records. Default 1,000, and at most what the server takes. */
   batchRecords?: number;

@@ -30,7 +30,16 @@ export class RecordFailedError extends Error {
   }
 }
 
-/** What decides about failed records in a stream of plain outputs. */
+/**
+ * What decides about failed records in a stream of plain outputs.
+ *
+ * @example
+ * import { type FailureOption, text } from "@leat/sdk";
+ *
+ * const lost: unknown[] = [];
+ * const keep: FailureOption<string> = { onFailure: (_, input) => void lost.push(input) };
+ * console.log(keep, text().name);
+ */
 export interface FailureOption<In> {
   /**
    * Called for each record that failed, in order. Without it the first failure ends the stream with a

@@ -28,6 +28,14 @@ const pipelines: { readonly [name: string]: (record: Record, index: number) => R
     if (record.value === undefined) return { outputs: [record] };
     return { outputs: [{ ...record, value: utf8.encode(text.decode(record.value).toUpperCase()) }] };
   },
+  redact: (record) => {
+    try {
+      JSON.parse(text.decode(record.value));
+      return { outputs: [record] };
+    } catch {
+      return { outputs: [], failure: { code: "invalid_json", message: "the value is no JSON" } };
+    }
+  },
   // One output a word; none for an empty value; a failure for "bad", after one output for "half".
   words: (record) => {
     const value = text.decode(record.value);

@@ -14,7 +14,14 @@ import { channelCredentials, channelOptions } from "./options.ts";
 import { callStreaming } from "./streaming.ts";
 import { callUnary } from "./unary.ts";
 
-/** Where a transport connects to when nothing else is said: the server's own default. */
+/**
+ * Where a transport connects to when nothing else is said: the server's own default.
+ *
+ * @example
+ * import { defaultAddress } from "@leat/sdk";
+ *
+ * console.log(`a server on this machine answers at ${defaultAddress}`);
+ */
 export const defaultAddress = "127.0.0.1:7070";
 
 /**

@@ -7,7 +7,15 @@ import { compressionAlgorithms, credentials as grpcCredentials } from "@grpc/grp
 
 import type { ChannelTarget } from "./address.ts";
 
-/** How to spread calls over several addresses. */
+/**
+ * How to spread calls over several addresses.
+ *
+ * @example
+ * import { Leat, type LoadBalancing } from "@leat/sdk";
+ *
+ * const loadBalancing: LoadBalancing = "pick_first";
+ * await using leat = new Leat({ addresses: ["10.0.0.1:7070", "10.0.0.2:7070"], loadBalancing });
+ */
 export type LoadBalancing = "round_robin" | "pick_first";
 
 /**
@@ -30,7 +38,15 @@ export interface TlsOptions {
   serverName?: string;
 }
 
-/** Pings that find a dead connection. gRPC: `keepalive_time`, `keepalive_timeout`, `keepalive_permit_without_calls`. */
+/**
+ * Pings that find a dead connection. gRPC: `keepalive_time`, `keepalive_timeout`, `keepalive_permit_without_calls`.
+ *
+ * @example
+ * import { type KeepaliveOptions, Leat } from "@leat/sdk";
+ *
+ * const keepalive: KeepaliveOptions = { timeMs: 60_000, timeoutMs: 5_000 };
+ * await using leat = new Leat({ keepalive });
+ */
 export interface KeepaliveOptions {
   /** A ping after so many quiet milliseconds. Default 30,000. */
   timeMs?: number;
@@ -43,6 +59,13 @@ export interface KeepaliveOptions {
 /**
  * When a unary call is tried again by the channel itself, before its caller hears of it.
  * Streams are not retried here: `Leat.stream` resumes them instead.
+ *
+ * @example
+ * import { Code, Leat, type RetryOptions } from "@leat/sdk";
+ *
+ * const retry: RetryOptions = { maxAttempts: 5, codes: [Code.Unavailable, Code.ResourceExhausted] };
+ * await using leat = new Leat({ address: process.env.LEAT_ADDRESS ?? "127.0.0.1:7070", retry });
+ * await leat.transform("uppercase", [{ value: "a" }]);
  */
 export interface RetryOptions {
   /** Tries in all, 2 to 5. Default 4. */
