@@ -32,7 +32,7 @@ if (values.subject !== "leat" && values.subject !== "echo") {
 
 /** Parts of the stream at which memory is looked at. */
 const marks = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
-const mebibytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0).padStart(6);
+const mebibytes = (bytes = Number.NaN) => (bytes / 2 ** 20).toFixed(0).padStart(6);
 
 await using load = await startLoadProcess();
 const server = await readyServer(values.subject satisfies SubjectName);
@@ -41,6 +41,7 @@ await using subject = server.subject;
 console.log(`${formatMachine(describeMachine())}\n`);
 console.log("   records    RSS  heap used  external  array buffers, in MiB");
 await printMemory(0);
+const rss: number[] = [];
 await load.ask("start", { ...streamOrder(server), batches: 0 });
 const start = performance.now();
 let batches = 0;
@@ -48,7 +49,7 @@ for (const mark of marks) {
   const upTo = Math.round((total * mark) / recordsPerBatch);
   await load.ask("advance", upTo - batches);
   batches = upTo;
-  await printMemory(batches * recordsPerBatch);
+  rss.push(await printMemory(batches * recordsPerBatch));
 }
 const seconds = (performance.now() - start) / 1e3;
 await load.ask("stop");
@@ -56,9 +57,15 @@ console.log(
   `\n${total} records in ${seconds.toFixed(1)} s: ${Math.round(total / seconds)} records/s, one stream, batches of ${recordsPerBatch}`,
 );
 
-async function printMemory(records: number): Promise<void> {
+console.log(
+  `RSS at a tenth, at half and at the end, in MiB: ${[rss[0], rss[4], rss[9]].map(mebibytes).join(",")}`,
+);
+
+/** Prints a line and returns the resident bytes. */
+async function printMemory(records: number): Promise<number> {
   const memory = await subject.ask("memory");
   console.log(
     `${String(records).padStart(10)} ${mebibytes(memory.rss)}     ${mebibytes(memory.heapUsed)}    ${mebibytes(memory.external)}         ${mebibytes(memory.arrayBuffers)}`,
   );
+  return memory.rss;
 }
