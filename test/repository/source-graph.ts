@@ -45,6 +45,7 @@ export const packageDoors: ReadonlyMap<string, string> = new Map(
     }),
 );
 
+const sources: ReadonlySet<string> = new Set(sourceFiles);
 const trees = new Map<string, ReturnType<typeof parseSync>>();
 
 function parsed(path: string): ReturnType<typeof parseSync> {
@@ -93,24 +94,23 @@ function resolve(from: string, specifier: string): string | undefined {
  * as `new URL("./entry.ts", import.meta.url)` does. What a template fills in may be anything.
  */
 export function filesNamedIn(path: string): string[] {
-  const named: string[][] = [];
+  const named: string[] = [];
+  const folder = posix.dirname(path);
   new Visitor({
     Literal(node) {
-      if (typeof node.value === "string" && /\.[tj]s$/.test(node.value)) named.push([node.value]);
+      if (typeof node.value !== "string" || !/\.m?[tj]s$/.test(node.value)) return;
+      const candidates = [posix.join(folder, node.value), node.value];
+      named.push(...candidates.filter((candidate) => sources.has(candidate)));
     },
     TemplateLiteral(node) {
       const parts = node.quasis.map(({ value }) => value.raw);
-      if (/^\.{1,2}\//.test(parts[0] ?? "")) named.push(parts);
+      if (!/^\.{1,2}\//.test(parts[0] ?? "")) return;
+      const pattern = posix.join(folder, parts.join("\0")).replaceAll(/[^\w/\0]/g, "\\$&");
+      const whole = new RegExp(`^${pattern.replaceAll("\0", "[\\w.-]+")}$`);
+      named.push(...sourceFiles.filter((file) => whole.test(file)));
     },
   }).visit(parsed(path).program);
-  return named.flatMap((parts) => {
-    const pattern = parts.map((part) => part.replaceAll(/[^\w/]/g, "\\$&")).join("[\\w.-]+");
-    const whole = new RegExp(`^${pattern}$`);
-    return sourceFiles.filter((file) => {
-      const relative = posix.relative(posix.dirname(path), file);
-      return [file, relative, `./${relative}`].some((name) => whole.test(name));
-    });
-  });
+  return named;
 }
 
 /** Measures every function of a file. Callbacks of `describe` count as files do, not as functions. */
