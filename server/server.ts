@@ -1,30 +1,23 @@
 /**
- * The composition root: makes every part, wires them, and owns the order in which they start and stop.
+ * The composition root's outer half: starts the parts, opens the doors, and owns the order in which all that stops.
  *
  * @module
  */
 
-import { setFlagsFromString } from "node:v8";
-import { Admission } from "./admission/admission.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { type Core, makeCore } from "./core.ts";
 import { leatError } from "./errors.ts";
-import { type Limits, resolveLimits, wasmPageBytes } from "./limits.ts";
-import { CompiledModuleCache } from "./module/cache.ts";
-import { Completion } from "./outcome/completion.ts";
-import { GuestTalk } from "./outcome/guest-talk.ts";
-import { Pool } from "./pool/pool.ts";
-import { Registry } from "./registry/registry.ts";
-import { Engine } from "./rpc/engine.ts";
+import { type Limits, resolveLimits } from "./limits.ts";
+import { setEngineFlags } from "./module/engine-flags.ts";
+import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
-import { Scheduler } from "./scheduling/scheduler.ts";
-import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
-import { BatchTracer } from "./telemetry/batch-trace.ts";
+import type { ModuleStore } from "./store/module-store.ts";
+import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
-import { createMetrics, prometheusContentType } from "./telemetry/metrics.ts";
-import { takeSnapshot } from "./telemetry/snapshot.ts";
-import { Stats } from "./telemetry/stats.ts";
+import { prometheusContentType } from "./telemetry/metrics.ts";
+import type { Stats } from "./telemetry/stats.ts";
 import { startTelemetry } from "./telemetry/tracing.ts";
 import { serverVersion } from "./version.ts";
 
@@ -67,18 +60,6 @@ export interface LeatServer extends AsyncDisposable {
 }
 
 /**
- * The flags that V8 must have before it compiles the first module.
- *
- * The tiering budget makes V8's baseline code look for a request to stop often enough (a loop of bulk operations
- * else runs on for minutes after `terminate`); the other two are backstops behind the clamping of modules.
- */
-function setEngineFlags(limits: Readonly<Limits>): void {
-  setFlagsFromString("--wasm-tiering-budget=10000");
-  setFlagsFromString(`--wasm-max-mem-pages=${Math.ceil(limits.maxGuestMemoryBytes / wasmPageBytes)}`);
-  setFlagsFromString(`--wasm-max-table-size=${limits.maxTableEntries}`);
-}
-
-/**
  * Starts a server: resolves when it takes calls.
  *
  * @example
@@ -87,119 +68,94 @@ function setEngineFlags(limits: Readonly<Limits>): void {
 export async function startServer(options: ServerOptions = {}): Promise<LeatServer> {
   const limits = resolveLimits(options.limits);
   setEngineFlags(limits);
-  const clock = options.clock ?? systemClock;
   const logger = options.logger ?? createLogger({ level: "error" });
   const telemetry = await startTelemetry({
     serviceVersion: serverVersion,
     log: logger,
     ...(options.telemetryEnv === undefined ? {} : { env: options.telemetryEnv }),
   });
-  const stats = new Stats(clock.nowMs(), limits);
-  const completion = new Completion(limits, clock, stats);
-  const scheduler = new Scheduler(limits, () => pool);
-  const pool: Pool = new Pool(limits, clock, stats.pool, {
-    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
-    again: (crossing) => {
-      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-      else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
-      else scheduler.again(crossing);
-    },
-    room: () => scheduler.room(),
-    guest: (message) => guests.take(message),
-    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
-  });
-  const store = options.moduleStore ?? new MemoryModuleStore();
-  const cache = new CompiledModuleCache(limits);
-  const registry = new Registry({
-    limits,
-    clock,
-    store,
-    cache,
-    pool,
-    onPipelineUnused: (pipeline) => {
-      scheduler.forget(pipeline);
-      pool.drop(pipeline);
-    },
-  });
-  const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
-  const admission = new Admission(limits, stats.admission);
-  const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
-  const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
-  const refresh = (): void => {
-    pool.refreshStats();
-    Object.assign(stats.moduleCache, cache.stats());
-  };
-  const snapshot = (pipeline: string) => {
-    refresh();
-    return takeSnapshot(stats, { pipeline, clock });
-  };
-  const engine = new Engine({ limits, clock, registry, admission, tracer, scheduler, snapshot });
-  const health = new HealthBoard();
-  const grpc = new GrpcDoor(engine, health);
-  const http =
-    options.httpAddress === false
-      ? undefined
-      : new HttpDoor(engine, {
-          health,
-          prometheusContentType,
-          prometheusText: () => {
-            refresh();
-            return metrics.prometheusText();
-          },
-        });
+  const clock = options.clock ?? systemClock;
+  const { tracer, moduleStore } = options;
+  const core = makeCore({ limits, clock, logger, telemetry, tracer, moduleStore });
+  const server = new RunningServer(core, options);
+  await server.start();
+  return server;
+}
 
-  const end = async (): Promise<void> => {
-    grpc.close();
-    http?.close();
-    await pool.close();
-    await metrics.shutdown();
-    await telemetry.shutdown();
-  };
-  const listen = async (): Promise<{ grpcPort: number; httpPort: number | undefined }> => {
-    await pool.start();
-    await options.prepare?.(registry);
-    return {
-      grpcPort: await grpc.listen(...parseAddress(options.grpcAddress ?? "127.0.0.1:7070")),
-      httpPort: await http?.listen(...parseAddress(options.httpAddress || "127.0.0.1:7071")),
-    };
-  };
-  const { grpcPort, httpPort } = await listen().catch(async (error: unknown) => {
-    await end();
-    throw error;
-  });
-  health.serving();
-  logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
+/** A server with its doors. */
+class RunningServer implements LeatServer {
+  grpcPort = 0;
+  httpPort: number | undefined;
+  readonly registry: Registry;
+  readonly stats: Stats;
+  readonly #core: Core;
+  readonly #options: ServerOptions;
+  readonly #health = new HealthBoard();
+  readonly #grpc: GrpcDoor;
+  readonly #http: HttpDoor | undefined;
+  #drained: Promise<void> | undefined;
+  #ended: Promise<void> | undefined;
 
-  let ended: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    ended ??= end();
-    return ended;
-  };
-  let drained: Promise<void> | undefined;
-  const drain = async (): Promise<void> => {
-    health.notServing("draining");
+  constructor(core: Core, options: ServerOptions) {
+    this.#core = core;
+    this.#options = options;
+    this.registry = core.registry;
+    this.stats = core.stats;
+    this.#grpc = new GrpcDoor(core.engine, this.#health);
+    if (options.httpAddress === false) return;
+    const { prometheusText } = core;
+    this.#http = new HttpDoor(core.engine, { health: this.#health, prometheusContentType, prometheusText });
+  }
+
+  async start(): Promise<void> {
+    const { grpcAddress = "127.0.0.1:7070", httpAddress, prepare } = this.#options;
+    try {
+      await this.#core.pool.start();
+      await prepare?.(this.registry);
+      this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));
+      this.httpPort = await this.#http?.listen(...parseAddress(httpAddress || "127.0.0.1:7071"));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    this.#health.serving();
+    const { grpcPort, httpPort } = this;
+    this.#core.logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  async #drain(): Promise<void> {
+    const { engine, limits, logger } = this.#core;
+    this.#health.notServing("draining");
     engine.state = { t: "draining" };
-    grpc.drain();
-    const finished = Promise.all([grpc.finish(), http?.finish()]);
-    const timer = Promise.withResolvers<void>();
-    const timeout = setTimeout(timer.resolve, limits.maxDrainMs);
-    await Promise.race([finished, timer.promise]);
-    clearTimeout(timeout);
-    logger.info({ unanswered: stats.admission.batches }, "drained");
-    await close();
-  };
-  return {
-    grpcPort,
-    httpPort,
-    registry,
-    stats,
-    drain: () => {
-      drained ??= drain();
-      return drained;
-    },
-    close,
-    [Symbol.asyncDispose]: close,
-  };
+    this.#grpc.drain();
+    const finished = Promise.all([this.#grpc.finish(), this.#http?.finish()]);
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, limits.maxDrainMs);
+    await Promise.race([finished, timeout.promise]);
+    clearTimeout(timer);
+    logger.info({ unanswered: this.stats.admission.batches }, "drained");
+    await this.close();
+  }
+
+  close(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<void> {
+    this.#grpc.close();
+    this.#http?.close();
+    await this.#core.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 }
 
 /** Takes `host:port` or `[v6]:port` apart. */

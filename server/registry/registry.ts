@@ -44,6 +44,8 @@ export interface RegistryParts {
   readonly store: ModuleStore;
   readonly cache: CompiledModuleCache;
   readonly pool: Pool;
+  /** Told how long each compilation of a loaded module took, in microseconds. */
+  readonly onCompiled: (compileUs: number) => void;
   /** Told the id of each pipeline that no batch uses any more. */
   readonly onPipelineUnused: (pipeline: number) => void;
 }
@@ -82,6 +84,7 @@ export class Registry {
     const { limits } = this.#parts;
     const configJson = readConfig(load.sampleConfigJson, "sample_config_json", limits);
     const compiled = await compileModule(load.wasm, limits);
+    this.#parts.onCompiled(compiled.compileUs);
     const version = load.version === "" ? compiled.digest.slice(7, 19) : load.version;
     const present = this.modules.find(load.name, version);
     if (present !== undefined && present.digest === compiled.digest)
@@ -104,6 +107,7 @@ export class Registry {
     await this.#warmModule(entry, compiled, configJson, load.sampleConfigJson !== "");
     if (load.dryRun) return { entry, alreadyLoaded: false };
     await this.#parts.store.put(entry.digest, load.wasm);
+    this.#parts.cache.put(compiled);
     const moved = await this.#prepareFollowers(entry);
     this.modules.add(entry);
     for (const { definition, spec } of moved) this.pipelines.put(definition, spec);
