@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readLimitDescriptions } from "../../test/kit/limit-descriptions.ts";
 import { defaultLimits } from "../limits.ts";
-import { readLimitDescriptions } from "./limit-descriptions.ts";
 import { configKeys, limitsElsewhere } from "./schema.ts";
 
 describe("the table of keys", () => {

@@ -34,8 +34,8 @@ const below: Readonly<Record<string, readonly string[]>> = {
 /** Imports that the rule would refuse, each with its reason. */
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
-    from: /^server\/(?:registry\/.*|server\.ts)$/,
-    to: /^server\/module\/(?:abi|cache|compile|inspect)\.ts$/,
+    from: /^server\/(?:registry\/.*|server\.ts|core\.ts)$/,
+    to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
   },
 ];
@@ -49,11 +49,11 @@ const packagesAllowed: readonly { from: RegExp; packages: readonly string[] }[] 
   { from: /^guest\//, packages: ["@leat/proto", "@leat/assemblyscript"] },
 ];
 
-/** The layer of a file in `server/`. A file at the top is a leaf, but for the two that put the server together. */
+/** The layer of a file in `server/`. A file at the top is a leaf, but for those that put the server together. */
 function layerOf(path: string): string {
   const [folder, ...rest] = path.slice("server/".length).split("/");
   if (rest.length > 0) return folder === "record" ? "leaf" : (folder ?? "");
-  return folder === "server.ts" || folder === "index.ts" ? "composition" : "leaf";
+  return ["server.ts", "core.ts", "index.ts"].includes(folder ?? "") ? "composition" : "leaf";
 }
 
 /** Says what is wrong with an import, or nothing. */
