@@ -11,4 +11,5 @@
 
 export { LeatError, type Reason } from "./errors.ts";
 export { defaultLimits, type Limits } from "./limits.ts";
+export { nodeFlags } from "./node-flags.ts";
 export { type LeatServer, type ServerOptions, startServer } from "./server.ts";

@@ -99,6 +99,10 @@ export interface Limits {
   maxInstancesPerWorker: number;
   /** Workers that run batches. Default: cores - 1, at least 1. */
   maxWorkers: number;
+  /** Further workers that may run while others are held up by a long batch; the cores are shared then. Default 2. */
+  maxExtraWorkers: number;
+  /** How long one call into a guest may run before what waits behind it is given to another worker. Default 20 ms. */
+  maxStallMs: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
   /** Batches handed to a worker ahead of the one it runs. Default 8. */
@@ -178,6 +182,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFaultsPerBatch: 3,
   maxInstancesPerWorker: 64,
   maxWorkers: Math.max(1, availableParallelism() - 1),
+  maxExtraWorkers: 2,
+  maxStallMs: 20,
   maxSpareWorkers: 1,
   maxWorkerQueue: 8,
   slotInputBytes: 128 * KiB,

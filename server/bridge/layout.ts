@@ -77,9 +77,14 @@ export const Slot = {
   recordsOut: 11,
   /** Records of all segments that failed. */
   recordsFailed: 12,
+  /** Who has it, while it is in the submit ring: a {@link Claim}. Changed by compare-and-exchange only. */
+  claim: 13,
   /** Where the stage table begins. */
   stages: 16,
 } as const;
+
+/** Who has a submitted slot. The main thread takes one back when its worker is held up by an earlier one. */
+export const Claim = { open: 0, worker: 1, takenBack: 2 } as const;
 
 /** How a run ended. */
 export const Outcome = {

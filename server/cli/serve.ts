@@ -9,17 +9,12 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { nodeFlags } from "../node-flags.ts";
 import { CommandError, usageError } from "./failure.ts";
 import { collect } from "./options.ts";
 
 /** What the launcher tells the server process. */
 export type LauncherMessage = { readonly type: "drain" } | { readonly type: "close" };
-
-/**
- * The heap that V8 starts with, in MiB. Network buffers are external memory: under V8's default
- * they cause a full collection every few batches.
- */
-const initialHeapMiB = 1024;
 
 /** The server process: `serve-process.ts` in the source tree, `.js` in a published package. */
 const entry = new URL(`./serve-process${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
@@ -90,11 +85,9 @@ function optionName(flag: string): string {
  * @returns the exit code
  */
 async function launch(args: readonly string[]): Promise<number> {
-  const child = spawn(
-    process.execPath,
-    [`--initial-old-space-size=${initialHeapMiB}`, fileURLToPath(entry), ...args],
-    { stdio: ["inherit", "inherit", "inherit", "ipc"] },
-  );
+  const child = spawn(process.execPath, [...nodeFlags, fileURLToPath(entry), ...args], {
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+  });
   let asked = false;
   const onSignal = (): void => {
     const message: LauncherMessage = { type: asked ? "close" : "drain" };

@@ -57,6 +57,7 @@ export class Pool {
       clock,
       () => this.#all(),
       (worker, crossing, overrun) => this.#stopOverrun(worker, crossing, overrun),
+      (worker) => this.#relieve(worker),
     );
   }
 
@@ -99,7 +100,8 @@ export class Pool {
 
   /** Whether any worker could take a crossing. */
   get hasRoom(): boolean {
-    return this.#workers.some((worker) => worker.hasRoom);
+    for (const worker of this.#workers) if (worker.hasRoom) return true;
+    return false;
   }
 
   /** Reads what was completed, on all workers. */
@@ -170,7 +172,10 @@ export class Pool {
     const events: WorkerEvents = {
       ready: (worker) => this.#ready(worker),
       completed: (worker, crossing, slot, output) => this.#events.completed(worker, crossing, slot, output),
-      drained: () => this.#events.room(),
+      drained: (worker) => {
+        this.#shrink(worker);
+        this.#events.room();
+      },
       guest: (message) => this.#events.guest(message),
       dead: (worker, reason, left, running) => this.#dead(worker, reason, left, running),
     };
@@ -203,6 +208,36 @@ export class Pool {
     if (index < 0) return;
     const waiting = this.#waitingForSpare.shift();
     if (waiting !== undefined) waiting(this.#spares.splice(index, 1)[0] as WorkerHandle);
+  }
+
+  /**
+   * A long batch holds a worker up: what waits behind it goes back to the queue, and a spare helps out
+   * until the long batch has ended. So one slow module does not hold a machine with few cores.
+   */
+  #relieve(worker: WorkerHandle): void {
+    if (!this.#workers.includes(worker)) return;
+    worker.stalled = true;
+    const running = this.#workers.filter((other) => !other.stalled).length;
+    const most = this.#limits.maxWorkers + this.#limits.maxExtraWorkers;
+    if (running < this.#limits.maxWorkers && this.#workers.length < most) {
+      const ready = this.#spares.findIndex((spare) => spare.state.t === "ready");
+      const extra = ready >= 0 ? this.#spares.splice(ready, 1)[0] : undefined;
+      this.#workers.push(extra ?? this.#spawn());
+      this.#fillSpares();
+      this.#count();
+    }
+    for (const crossing of worker.takeBack().reverse()) this.#events.again(crossing);
+    this.#events.room();
+  }
+
+  /** More workers than wanted, and this one has nothing left to do: it becomes a spare or ends. */
+  #shrink(worker: WorkerHandle): void {
+    if (this.#workers.length <= this.#limits.maxWorkers || worker.queued > 0 || worker.state.t !== "ready")
+      return;
+    const index = this.#workers.indexOf(worker);
+    if (index < 0) return;
+    this.#workers.splice(index, 1);
+    this.#makeSpare(worker);
   }
 
   #stopOverrun(worker: WorkerHandle, crossing: Crossing, overrun: Overrun): void {
@@ -255,7 +290,9 @@ export class Pool {
     const index = this.#workers.indexOf(worker);
     const spareIndex = this.#spares.indexOf(worker);
     if (spareIndex >= 0) this.#spares.splice(spareIndex, 1);
-    if (index >= 0) {
+    if (index >= 0 && this.#workers.length > this.#limits.maxWorkers) {
+      this.#workers.splice(index, 1);
+    } else if (index >= 0) {
       const ready = this.#spares.findIndex((spare) => spare.state.t === "ready");
       const next = ready >= 0 ? this.#spares.splice(ready, 1)[0] : this.#spares.shift();
       this.#workers[index] = next ?? this.#spawn();

@@ -5,7 +5,7 @@
  */
 
 import type { SlotMemory } from "../bridge/channel.ts";
-import { ExclusionWord, SegmentWord, Slot, Transfer } from "../bridge/layout.ts";
+import { Claim, ExclusionWord, SegmentWord, Slot, Transfer } from "../bridge/layout.ts";
 import type { Crossing } from "./crossing.ts";
 
 /**
@@ -25,6 +25,7 @@ export function writeCrossing(
   words[base + Slot.inputLength] = crossing.byteLength;
   words[base + Slot.segments] = crossing.jobs.length;
   words[base + Slot.cancelled] = 0;
+  words[base + Slot.claim] = Claim.open;
   words[base + Slot.run] = ((words[base + Slot.run] as number) + 1) | 0;
   words[base + Slot.transfer] = transfer ? Transfer.input : Transfer.none;
   writeExclusions(memory, slot, crossing);

@@ -30,12 +30,13 @@ interface Observation {
   recordSinceMs: number;
 }
 
-/** Watches workers while any of them has work. */
+/** Watches workers while any of them has work. A long call into a guest first counts as a stall, then as an overrun. */
 export class Watchdog {
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #workers: () => Iterable<WorkerHandle>;
   readonly #onOverrun: (worker: WorkerHandle, crossing: Crossing, overrun: Overrun) => void;
+  readonly #onStall: (worker: WorkerHandle) => void;
   readonly #seen = new WeakMap<WorkerHandle, Observation>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -44,11 +45,13 @@ export class Watchdog {
     clock: Clock,
     workers: () => Iterable<WorkerHandle>,
     onOverrun: (worker: WorkerHandle, crossing: Crossing, overrun: Overrun) => void,
+    onStall: (worker: WorkerHandle) => void,
   ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#workers = workers;
     this.#onOverrun = onOverrun;
+    this.#onStall = onStall;
   }
 
   /** There is work: watch until there is none. */
@@ -84,6 +87,7 @@ export class Watchdog {
     const seen = this.#observe(worker, nowMs);
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
     if (overrun !== undefined) this.#onOverrun(worker, crossing, overrun);
+    else if (!worker.stalled && nowMs - seen.callSinceMs > this.#limits.maxStallMs) this.#onStall(worker);
   }
 
   #observe(worker: WorkerHandle, nowMs: number): Observation {

@@ -12,7 +12,7 @@ import {
   type GuestCounters,
   type GuestLog,
 } from "../bridge/from-worker.ts";
-import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
+import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import type { Clock } from "../clock.ts";
 import type { Limits } from "../limits.ts";
@@ -61,6 +61,8 @@ export class WorkerHandle {
   state: WorkerState = { t: "starting" };
   /** Crossings submitted and not completed. */
   queued = 0;
+  /** Whether a long batch holds it up, so that nothing is submitted to it. */
+  stalled = false;
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #events: WorkerEvents;
@@ -112,7 +114,10 @@ export class WorkerHandle {
   /** Whether another crossing can be submitted. */
   get hasRoom(): boolean {
     return (
-      this.state.t === "ready" && this.queued < this.#limits.maxWorkerQueue && this.#freeSlots.length > 0
+      this.state.t === "ready" &&
+      !this.stalled &&
+      this.queued < this.#limits.maxWorkerQueue &&
+      this.#freeSlots.length > 0
     );
   }
 
@@ -188,6 +193,24 @@ export class WorkerHandle {
     if (held === 0) this.#freeSlots.push(slot);
   }
 
+  /** Takes back what was submitted and not begun, in the order of submission. */
+  takeBack(): Crossing[] {
+    const taken: Crossing[] = [];
+    for (let slot = 0; slot < this.#running.length; slot++) {
+      const crossing = this.#running[slot];
+      if (crossing === undefined) continue;
+      const word = this.memory.slot(slot) + Slot.claim;
+      if (Atomics.compareExchange(this.memory.words, word, Claim.open, Claim.takenBack) !== Claim.open)
+        continue;
+      // The slot itself comes back when the worker gets to it.
+      this.#running[slot] = undefined;
+      this.queued--;
+      crossing.attempts--;
+      taken.push(crossing);
+    }
+    return taken.sort((a, b) => a.submission - b.submission);
+  }
+
   /** Tells the guest of a slot that nobody waits for it any more. */
   cancelSlot(slot: number): void {
     Atomics.store(this.memory.words, this.memory.slot(slot) + Slot.cancelled, 1);
@@ -224,10 +247,16 @@ export class WorkerHandle {
   }
 
   #finish(slot: number): void {
-    const crossing = this.#running[slot];
-    if (crossing === undefined) throw new Error(`slot ${slot} completed, and nothing ran in it`);
     const { words } = this.memory;
     const base = this.memory.slot(slot);
+    const crossing = this.#running[slot];
+    if (crossing === undefined) {
+      if (words[base + Slot.claim] !== Claim.takenBack)
+        throw new Error(`slot ${slot} completed, and nothing ran in it`);
+      this.#freeSlots.push(slot);
+      return;
+    }
+    this.stalled = false;
     const transferred = words[base + Slot.transfer] === Transfer.output;
     if (transferred || words[base + Slot.reported] === 1) this.#readMessages();
     this.#running[slot] = undefined;

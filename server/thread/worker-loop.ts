@@ -11,7 +11,7 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
 import { completedMessage, type FromWorker } from "../bridge/from-worker.ts";
-import { Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
+import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
 import { RunContext } from "../stages/run-context.ts";
@@ -66,7 +66,7 @@ export class WorkerLoop {
       this.#readMessages();
       const slot = this.#submitted.take();
       if (slot >= 0) {
-        this.#runSlot(slot);
+        if (this.#claim(slot)) this.#runSlot(slot);
         if (++sinceFlush % batchesBetweenFlushes === 0) this.#reports.flush();
         continue;
       }
@@ -74,6 +74,17 @@ export class WorkerLoop {
       this.#reports.flush();
       this.#sleep(doorbell);
     }
+  }
+
+  /** Takes a slot for this worker. False when the main thread has taken it back: then it is only returned. */
+  #claim(slot: number): boolean {
+    const word = this.#memory.slot(slot) + Slot.claim;
+    if (Atomics.compareExchange(this.#memory.words, word, Claim.open, Claim.worker) === Claim.open)
+      return true;
+    this.#inputs.delete(slot);
+    this.#completed.push(slot);
+    if (!this.#submitted.ready) this.#announce();
+    return false;
   }
 
   /** Sleeps unless the bell has rung since it was looked at: so no ring is lost. */

@@ -6,6 +6,7 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { LoadModuleRequestSchema, PutPipelineRequestSchema } from "@leat/proto";
+import { nodeFlags } from "@leat/server";
 import { Child } from "../child.ts";
 import type { LoadHandlers } from "../load/load.ts";
 import { RawClient } from "../load/raw-client.ts";
@@ -13,7 +14,7 @@ import type { GuestHandlers } from "../subjects/guest.ts";
 import type { SubjectHandlers } from "../subjects/subject.ts";
 
 /** Node's flags for all servers under measurement and the load: those that `leat serve` gives its own. */
-export const nodeFlags: readonly string[] = ["--initial-old-space-size=1024"];
+export { nodeFlags };
 
 /** The servers that can be measured. */
 export type SubjectName = "echo" | "leat" | "connect" | "extism";
