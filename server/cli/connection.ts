@@ -42,7 +42,7 @@ export async function withLeat<T>(command: Command, use: (leat: Leat) => Promise
 
 /** What the operating system said, out of what grpc-js wraps around it. */
 function causeOf(message: string): string {
-  return /\w+ E[A-Z]+ [^\s,]+/.exec(message)?.[0] ?? message;
+  return /\w+ E[A-Z]+ \S*\w/.exec(message)?.[0] ?? message;
 }
 
 /** Asks for what records shall run through, so that a wrong name is told before any input is read. */

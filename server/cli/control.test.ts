@@ -1,0 +1,169 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  type CommandResult,
+  runCommand,
+  type ServeProcess,
+  startServe,
+} from "../../test/kit/leat-command.ts";
+import { moduleBytes } from "../../test/kit/modules.ts";
+
+let folder: string;
+let server: ServeProcess;
+let program: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "leat-control-"));
+  program = join(folder, "program.wasm");
+  await writeFile(program, await moduleBytes("program"));
+  await writeFile(join(folder, "starts.wasm"), await moduleBytes("init"));
+  await writeFile(join(folder, "text.wasm"), "not wasm");
+  server = await startServe(["--log-level", "warn"]);
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function leat(args: readonly string[], input?: string): Promise<CommandResult> {
+  const env = { LEAT_ADDRESS: server.address };
+  return runCommand(args, { cwd: folder, env, ...(input !== undefined && { input }) });
+}
+
+describe("leat module", () => {
+  test("loads, lists, shows and unloads, for people and for programs", async () => {
+    const loaded = await leat(["module", "load", "program.wasm", "--name", "twice", "--version", "1.0.0"]);
+    expect(loaded).toMatchObject({ code: 0, stderr: "" });
+    expect(loaded.stdout).toMatch(
+      /^loaded twice@1\.0\.0 \(.+ KiB, compiled in .+ ms, sha256:[0-9a-f]{64}\)\n$/,
+    );
+    const again = await leat(["module", "load", "program.wasm", "--name", "twice", "--version", "1.0.0"]);
+    expect(again.stdout).toMatch(/^had already loaded twice@1\.0\.0 /);
+
+    const list = await leat(["module", "list"]);
+    expect(list.stdout).toMatch(/^NAME +VERSION +ACTIVE +SIZE +LOADED +DIGEST +USED BY\n/);
+    expect(list.stdout).toMatch(/^twice +1\.0\.0 +yes /m);
+    const json = await leat(["module", "list", "twice", "--json"]);
+    expect(JSON.parse(json.stdout)).toMatchObject([{ name: "twice", version: "1.0.0", active: true }]);
+
+    const shown = await leat(["module", "show", "twice@1.0.0"]);
+    expect(shown.stdout).toMatch(/^imports: +leat\.begin_record$/m);
+    expect(JSON.parse((await leat(["module", "show", "twice", "--json"])).stdout)).toMatchObject({
+      abi: "leat/1",
+    });
+
+    expect(await leat(["module", "unload", "twice"])).toMatchObject({
+      code: 0,
+      stdout: "unloaded twice@1.0.0\n",
+    });
+    expect(await leat(["module", "list"])).toMatchObject({
+      code: 0,
+      stdout: "",
+      stderr: "no modules are loaded\n",
+    });
+  });
+
+  test("takes name and version from the file's name", async () => {
+    await writeFile(join(folder, "named@3.1.wasm"), await moduleBytes("program"));
+    const dry = await leat(["module", "load", "named@3.1.wasm", "--dry-run", "--json"]);
+    expect(JSON.parse(dry.stdout)).toMatchObject({ module: { name: "named", version: "3.1" } });
+    expect((await leat(["module", "show", "named"])).stderr).toMatch(/^leat: MODULE_NOT_FOUND: /);
+  });
+
+  test("says in one line why a module is refused, and what to do", async () => {
+    const text = await leat(["module", "load", "text.wasm"]);
+    expect(text).toMatchObject({ code: 1, stdout: "" });
+    expect(text.stderr).toMatch(/^leat: MODULE_NOT_WASM: .+\n$/);
+    const config = ["--config", '"r"', "--dry-run"];
+    expect(await leat(["module", "load", "starts.wasm", ...config])).toMatchObject({
+      code: 2,
+      stderr: "leat: --config: a JSON object is needed\n",
+    });
+    const lost = await leat(["module", "show", "nowhere"]);
+    expect(lost.stderr).toBe(
+      'leat: MODULE_NOT_FOUND: no module nowhere; "leat module list" shows what is loaded\n',
+    );
+    const file = await leat(["module", "load", "nowhere.wasm"]);
+    expect(file).toMatchObject({ code: 1 });
+    expect(file.stderr).toMatch(/^leat: ENOENT.*nowhere\.wasm/);
+  });
+});
+
+describe("leat pipeline", () => {
+  const yaml = `pipelines:
+  - name: clean
+    description: what is left
+    stages:
+      - name: first
+        module: base
+        config:
+          n: 1
+        on_failure: drop
+        instances: fresh
+        limits:
+          batch_timeout_ms: 2s
+          memory_bytes: 20MiB
+`;
+
+  test("applies, lists, shows and deletes; what it shows can be applied", async () => {
+    await leat(["module", "load", program, "--name", "base"]);
+    const applied = await leat(["pipeline", "apply", "-"], yaml);
+    expect(applied).toMatchObject({ code: 0, stdout: "applied clean, revision 1\n", stderr: "" });
+
+    const list = await leat(["pipeline", "list"]);
+    expect(list.stdout).toMatch(/^clean +1 +base +what is left$/m);
+    expect(JSON.parse((await leat(["pipeline", "list", "--json"])).stdout)).toMatchObject([
+      { name: "clean" },
+    ]);
+
+    const shown = await leat(["pipeline", "show", "clean"]);
+    expect(shown.stdout).toBe(`# revision 1
+name: clean
+description: what is left
+stages:
+  - name: first
+    module: base
+    config:
+      n: 1
+    on_failure: drop
+    instances: fresh
+    limits:
+      batch_timeout_ms: 2000
+      memory_bytes: 20971520
+`);
+    expect((await leat(["pipeline", "apply", "-"], shown.stdout)).stdout).toBe("applied clean, revision 2\n");
+    const json = JSON.parse((await leat(["pipeline", "show", "clean", "--json"])).stdout);
+    expect(json).toMatchObject({ revision: 2, stages: [{ onFailure: "ON_FAILURE_DROP" }] });
+
+    expect((await leat(["module", "unload", "base"])).stderr).toMatch(/^leat: MODULE_IN_USE: .*clean/);
+    expect(await leat(["pipeline", "delete", "clean"])).toMatchObject({ code: 0, stdout: "deleted clean\n" });
+    expect(await leat(["pipeline", "delete", "clean"])).toMatchObject({ code: 1 });
+  });
+
+  test("names the place of a mistake in the file, and exits with 2", async () => {
+    const wrong = await leat(["pipeline", "apply", "-"], "name: a\nstages:\n  - modul: base\n");
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toMatch(/^leat: stdin:3:\d+: stages\[0\]\.modul: .*did you mean module\?/m);
+  });
+
+  test("names the pipeline that the server refuses, and leaves those before it", async () => {
+    await leat(["module", "load", program, "--name", "base"]);
+    const two = "name: one\nstages:\n  - module: base\n---\nname: two\nstages:\n  - module: nowhere\n";
+    const run = await leat(["pipeline", "apply", "-"], two);
+    expect(run).toMatchObject({ code: 1, stdout: "applied one, revision 1\n" });
+    expect(run.stderr).toMatch(/^leat: MODULE_NOT_FOUND: .*nowhere.* \(pipeline two of -\)\n$/);
+  });
+});
+
+describe("without a server", () => {
+  test("every command says where none answers", async () => {
+    const run = await runCommand(["module", "list", "--address", "127.0.0.1:1"]);
+    expect(run).toMatchObject({ code: 1, stdout: "" });
+    expect(run.stderr).toBe(
+      'leat: UNAVAILABLE: no server answers at 127.0.0.1:1 (connect ECONNREFUSED 127.0.0.1:1); start one with "leat serve", or name another with --address or LEAT_ADDRESS\n',
+    );
+  });
+});

@@ -1,0 +1,222 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
+import { createGrpcTransport, createLeatClients, Leat, type StreamTransformRequestSchema } from "@leat/sdk";
+import { service as healthService } from "grpc-health-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
+import { moduleBytes } from "../../test/kit/modules.ts";
+import { until } from "../../test/kit/until.ts";
+
+let folder: string;
+let modules: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "leat-serve-"));
+  modules = join(folder, "modules");
+  await mkdir(modules);
+  await writeFile(join(modules, "marked@1.9.0.wasm"), await moduleBytes("marked"));
+  await writeFile(join(modules, "marked@1.10.0.wasm"), await moduleBytes("program"));
+  await writeFile(join(modules, "busy.wasm"), await moduleBytes("marked"));
+  await writeFile(
+    join(folder, "pipelines.yaml"),
+    "pipelines:\n  - name: work\n    stages:\n      - module: busy\n",
+  );
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function serve(...args: string[]): Promise<ServeProcess> {
+  const given = ["--modules", modules, "--pipelines", join(folder, "pipelines.yaml"), "--workers", "1"];
+  // Far above what any machine needs for the busy record.
+  const patience = ["--limit", "maxRecordExecutionMs=60s", "--limit", "maxBatchExecutionMs=60s"];
+  return startServe([...given, ...patience, "--log-level", "warn", ...args]);
+}
+
+/** A record that keeps its worker busy for about a second: counting down takes a nanosecond or so a step. */
+const busyRecord = { value: Uint8Array.of("&".charCodeAt(0), 0, 0, 0, 0x40) };
+
+/** Resolves once the server works on as many batches. */
+async function working(leat: Leat, batches: number): Promise<void> {
+  await until(async () => {
+    const { snapshot } = await leat.metrics.metrics({});
+    return Number(snapshot?.admission?.batches ?? 0) === batches;
+  }, `${batches} batches are admitted`);
+}
+
+describe("leat serve", () => {
+  test("loads its modules, the highest version last, and its pipelines before it takes calls", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    const { modules } = await leat.modules.listModules({ name: "marked" });
+    expect(modules.map(({ version, active }) => [version, active])).toEqual([
+      ["1.9.0", false],
+      ["1.10.0", true],
+    ]);
+    const { pipelines } = await leat.pipelines.listPipelines({});
+    expect(pipelines.map(({ name }) => name)).toEqual(["work"]);
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
+  });
+
+  test.skipIf(!existsSync("/proc/self/cmdline"))("gives V8 its first heap", async () => {
+    await using server = await serve();
+    const children = readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, "utf8");
+    const command = readFileSync(`/proc/${children.trim()}/cmdline`, "utf8").split("\0");
+    expect(command).toContain("--initial-old-space-size=1024");
+  });
+
+  test("finishes the stream in flight on SIGTERM, says NOT_SERVING meanwhile, and exits with 0", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    using transport = createGrpcTransport({ address: server.address });
+    const health = watchHealth(server.address);
+    const messages = openStream(transport);
+    await working(leat, 1);
+    await until(() => health.statuses.at(-1) === "SERVING", "the server is serving");
+
+    server.child.kill("SIGTERM");
+    await until(() => health.statuses.at(-1) === "NOT_SERVING", "the server is not serving");
+    health.close();
+
+    expect(await messages).toEqual(["opened", "draining after 1", "result 1 with 1 record"]);
+    expect(await server.ended).toBe(0);
+  });
+
+  test("finishes a call in flight on SIGINT, too, and refuses what comes after", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    const result = leat.transform("work", [busyRecord]);
+    await working(leat, 1);
+    server.child.kill("SIGINT");
+    expect((await result).records).toHaveLength(1);
+    expect(await server.ended).toBe(0);
+    await expect(leat.transform("work", [{ value: "a" }])).rejects.toThrow();
+  });
+
+  test("ends at once on a second signal, with exit code 1", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    const failed = expect(leat.transform("work", [{ value: "!" }])).rejects.toThrow();
+    await working(leat, 1);
+    const health = watchHealth(server.address);
+    await until(() => health.statuses.at(-1) === "SERVING", "the server is serving");
+    server.child.kill("SIGTERM");
+    await until(() => health.statuses.at(-1) === "NOT_SERVING", "the server drains");
+    server.child.kill("SIGTERM");
+    expect(await server.ended).toBe(1);
+    health.close();
+    await failed;
+  });
+
+  test("ends its server process when the launcher is killed", async () => {
+    await using server = await serve();
+    server.child.kill("SIGKILL");
+    await until(async () => {
+      try {
+        await fetch(`${server.url}/healthz`);
+        return false;
+      } catch {
+        return true;
+      }
+    }, "the server process has ended");
+    // The pipe to it closes with the last process that holds it.
+    await server.ended;
+  });
+
+  test("refuses a port that is taken", async () => {
+    await using server = await serve();
+    const second = await runCommand(["serve", "--grpc-address", server.address, "--http-address", "false"]);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/^leat: .*EADDRINUSE.*\n$/m);
+  });
+});
+
+describe("leat serve refuses to start", () => {
+  test("with a module that it cannot load, which it names", async () => {
+    const bad = join(folder, "bad");
+    await mkdir(bad);
+    await writeFile(join(bad, "broken@2.wasm"), "not wasm");
+    const run = await runCommand(["serve", "--modules", bad]);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toMatch(
+      /^leat: MODULE_NOT_WASM: .*broken@2\.wasm; the server does not start without it/m,
+    );
+  });
+
+  test("with a pipeline of a module that is not there", async () => {
+    const file = join(folder, "lost.yaml");
+    await writeFile(file, "name: lost\nstages:\n  - module: nowhere\n");
+    const run = await runCommand(["serve", "--pipelines", file, "--grpc-address", "127.0.0.1:0"]);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toMatch(/^leat: MODULE_NOT_FOUND: .*nowhere.*lost\.yaml: pipeline lost/m);
+  });
+
+  test.each([
+    ["a flag", ["--workers", "0"], {}, "", /^leat: --workers: workers: .*0/m],
+    ["a limit", ["--limit", "maxBatchByte=1"], {}, "", /limits\.maxBatchByte: .*maxBatchBytes/],
+    [
+      "a limit without a value",
+      ["--limit", "maxBatchBytes"],
+      {},
+      "",
+      /--limit maxBatchBytes: write NAME=VALUE/,
+    ],
+    ["a variable", [], { LEAT_LOG_LEVEL: "loud" }, "", /^leat: LEAT_LOG_LEVEL: log\.level: .*"loud"/m],
+    ["leat.yaml", [], {}, "grpc:\n  adress: here\n", /^leat: leat\.yaml:2:\d+: grpc\.adress: .*address/m],
+    ["the folder of modules", ["--modules", "nowhere"], {}, "", /^leat: modules: .*nowhere cannot be read/m],
+  ])("with a mistake in %s, with exit code 2", async (_, args, env, yaml, message) => {
+    const cwd = await mkdtemp(join(folder, "config-"));
+    if (yaml !== "") await writeFile(join(cwd, "leat.yaml"), yaml);
+    const run = await runCommand(["serve", ...args], { cwd, env });
+    expect(run.stderr).toMatch(message);
+    expect(run.code).toBe(2);
+  });
+});
+
+/** Opens a stream with one batch, and says what comes until it ends well. */
+async function openStream(transport: ReturnType<typeof createGrpcTransport>): Promise<string[]> {
+  const { transforms } = createLeatClients(transport);
+  const target = { target: { case: "pipeline", value: "work" } } as const;
+  const open = new AbortController();
+  async function* requests(): AsyncGenerator<MessageInitShape<typeof StreamTransformRequestSchema>> {
+    yield { message: { case: "open", value: { target, streamId: "s" } } };
+    yield { message: { case: "batch", value: { sequence: 1n, batch: { records: [busyRecord] } } } };
+    // The producer has more to send: only the server ends this stream.
+    await new Promise((resolve) => open.signal.addEventListener("abort", resolve));
+  }
+  const said: string[] = [];
+  for await (const { message } of transforms.streamTransform(requests())) {
+    if (message.case === "opened") said.push("opened");
+    if (message.case === "draining") said.push(`draining after ${message.value.lastSequence}`);
+    if (message.case === "result" && message.value.outcome.case === "result") {
+      const count = message.value.outcome.value.batch?.records.length;
+      said.push(`result ${message.value.sequence} with ${count} record`);
+    }
+  }
+  open.abort();
+  return said;
+}
+
+/** Follows grpc.health.v1 on a connection of its own. */
+function watchHealth(address: string): { readonly statuses: string[]; close(): void } {
+  const Client = makeGenericClientConstructor(healthService, "Health");
+  const client = new Client(address, credentials.createInsecure());
+  const statuses: string[] = [];
+  const watch = client["watch"] as unknown as (request: object) => {
+    on(event: string, take: (response: { status: string }) => void): void;
+    cancel(): void;
+  };
+  const call = watch.call(client, { service: "" });
+  call.on("data", ({ status }) => statuses.push(status));
+  call.on("error", () => {});
+  return {
+    statuses,
+    close: () => {
+      call.cancel();
+      client.close();
+    },
+  };
+}
