@@ -232,7 +232,8 @@ export class Pool {
 
   /** More workers than wanted, and this one has nothing left to do: it becomes a spare or ends. */
   #shrink(worker: WorkerHandle): void {
-    if (this.#workers.length <= this.#limits.maxWorkers || worker.queued > 0 || worker.state.t !== "ready")
+    if (worker.queued > 0 || worker.state.t !== "ready") return;
+    if (this.#workers.length <= this.#limits.maxWorkers || this.#workers.some((other) => other.stalled))
       return;
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
