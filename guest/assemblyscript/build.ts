@@ -81,7 +81,7 @@ export async function buildModule(options: BuildOptions): Promise<BuiltModule> {
   if (options.outFile !== undefined) await writeWhole(options.outFile, wasm);
   const text = written.get("module.wat");
   if (options.textFile !== undefined && text !== undefined) await writeWhole(options.textFile, text);
-  const map = written.get("module.wasm.map");
+  const map = written.get(sourceMapName(options));
   if (options.outFile !== undefined && map !== undefined) await writeWhole(`${options.outFile}.map`, map);
   return { wasm, warnings: log };
 }
@@ -106,8 +106,12 @@ function compilerArguments(options: BuildOptions, entry: string): string[] {
   if (options.simd !== false) args.push("--enable", "simd");
   if (options.names !== false) args.push("--debug");
   if (options.textFile !== undefined) args.push("--textFile", "module.wat");
-  if (options.sourceMap) args.push("--sourceMap", `./${basename(options.outFile ?? "module.wasm")}.map`);
+  if (options.sourceMap) args.push("--sourceMap", `./${sourceMapName(options)}`);
   return args;
+}
+
+function sourceMapName({ outFile = "module.wasm" }: BuildOptions): string {
+  return `${basename(outFile)}.map`;
 }
 
 /** What the compiler reads: the author's files from disk, and the kit's from here wherever it is installed. */

@@ -33,7 +33,11 @@ const distDirectory = fileURLToPath(new URL("./dist/", import.meta.url));
 
 /** Where the module of that name is once it is built. */
 export function examplePath(name: ExampleName): string {
-  return join(distDirectory, `${name}.wasm`);
+  return modulePath(distDirectory, name);
+}
+
+function modulePath(folder: string, name: ExampleName): string {
+  return join(folder, `${name}.wasm`);
 }
 
 /** The module's bytes. Builds what is missing or older than its sources. */
@@ -48,6 +52,8 @@ export interface BuildExamplesOptions {
   force?: boolean;
   /** Which to build. Default all. */
   names?: readonly ExampleName[];
+  /** Where they go. Default the `dist` folder, where {@link examplePath} and {@link loadExample} look. */
+  outDir?: string;
 }
 
 /**
@@ -57,30 +63,32 @@ export interface BuildExamplesOptions {
  * @returns the names of those that were built
  */
 export async function buildExamples(options: BuildExamplesOptions = {}): Promise<ExampleName[]> {
+  const { names = exampleNames, outDir = distDirectory } = options;
   const sourcesMs = await newestSourceMs();
   const built: ExampleName[] = [];
-  for (const name of options.names ?? exampleNames) {
-    if (!options.force && (await modifiedMs(examplePath(name))) >= sourcesMs) continue;
-    await buildExample(name, sourcesMs);
+  for (const name of names) {
+    const path = modulePath(outDir, name);
+    if (!options.force && (await modifiedMs(path)) >= sourcesMs) continue;
+    await buildExample(name, path, sourcesMs);
     built.push(name);
   }
   return built;
 }
 
-async function buildExample(name: ExampleName, sourcesMs: number): Promise<void> {
+async function buildExample(name: ExampleName, path: string, sourcesMs: number): Promise<void> {
   // Loaded only when there is something to build: the compiler takes half a second to load.
   const { buildModule } = await import("@leat/assemblyscript/build");
   const { wasm } = await buildModule({
     entry: join(modulesDirectory, `${name}.ts`),
     raw: rawExamples.has(name),
   });
-  await mkdir(distDirectory, { recursive: true });
-  const temporary = join(distDirectory, `${name}.${randomUUID()}.tmp`);
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${randomUUID()}`;
   try {
     await writeFile(temporary, wasm);
     // As old as what it was made from: a source that changed meanwhile is newer.
     await utimes(temporary, sourcesMs / 1_000, sourcesMs / 1_000);
-    await rename(temporary, examplePath(name));
+    await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });
   }

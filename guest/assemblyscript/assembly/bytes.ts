@@ -22,6 +22,9 @@ function hexDigit(value: u8): u8 {
  */
 @unmanaged
 export class Bytes {
+  /** The byte at an index: see `get` and `set`. */
+  [key: number]: u8;
+
   /** The address of the first byte. */
   ptr: usize;
   /** How many bytes there are. */
