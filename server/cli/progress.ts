@@ -70,7 +70,11 @@ export function showProgress(
   bars.create(1, 0);
   return {
     log: (line) => bars.log(line),
-    stop: () => bars.stop(),
+    stop: () => {
+      // Without this the lines that it has not written yet would be lost.
+      bars.update();
+      bars.stop();
+    },
   };
 }
 
