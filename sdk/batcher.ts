@@ -89,7 +89,8 @@ export class Batcher<In, Out> {
   readonly #source: CallSource<In, Out>;
   readonly #maxPending: number;
   #stream: { readonly core: BatcherStream; readonly done: Promise<void> } | undefined;
-  #closed: { readonly done: Promise<void> } | undefined;
+  readonly #closed = Promise.withResolvers<void>();
+  #closing = false;
 
   /** @internal */
   constructor(mapper: RecordMapper<In, Out>, options: BatcherOptions, open: OpenStream<Out>) {
@@ -112,7 +113,7 @@ export class Batcher<In, Out> {
    * @throws EncodeError when the codec refuses the value
    */
   transform(item: In, options?: BatcherCallOptions): Promise<Outcome<Out>> {
-    if (this.#closed) return Promise.reject(refused("the batcher is closed", Code.FailedPrecondition));
+    if (this.#closing) return Promise.reject(refused("the batcher is closed", Code.FailedPrecondition));
     if (this.#source.pending >= this.#maxPending) {
       const message = `the batcher is full: the limit maxPending is ${this.#maxPending}`;
       return Promise.reject(refused(message, Code.ResourceExhausted, "BATCHER_FULL"));
@@ -128,18 +129,22 @@ export class Batcher<In, Out> {
 
   /** Sends what waits, and resolves when every call is answered. Later calls are refused. */
   close(): Promise<void> {
-    this.#closed ??= { done: this.#finish() };
-    return this.#closed.done;
+    if (!this.#closing) {
+      this.#closing = true;
+      this.#source.end();
+      (this.#stream?.done ?? Promise.resolve()).then(this.#closed.resolve);
+    }
+    return this.closed;
+  }
+
+  /** Resolves once the batcher is closed. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #finish(): Promise<void> {
-    this.#source.end();
-    await this.#stream?.done;
   }
 
   #start(): { readonly core: BatcherStream; readonly done: Promise<void> } {

@@ -1,5 +1,6 @@
 import type { Transport } from "@connectrpc/connect";
 import type { Codec } from "./record/codec.ts";
+import type { StreamOptions } from "./stream/options.ts";
 import type { GrpcTransportOptions } from "./transport/options.ts";
 
 /**
@@ -32,6 +33,9 @@ export interface CodecOption<In, Out> {
   /** How values become the bytes of records, and back. */
   codec: Codec<In, Out>;
 }
+
+/** What a batcher's stream may be told: how it is ordered and how long it lives is the batcher's business. */
+export type BatcherStreamOptions = Omit<StreamOptions, "unordered" | "window" | "timeoutMs">;
 
 /** Says that records go and come as they are. */
 export interface NoCodec {

@@ -7,14 +7,20 @@ import type { BatcherOptions } from "./batcher.ts";
 import { Batcher } from "./batcher.ts";
 import { createThrowingClients } from "./clients.ts";
 import { LeatCallError } from "./errors.ts";
-import type { CodecOption, LeatOptions, MaybeCodec, NoCodec, TransformOptions } from "./leat-options.ts";
-import { appendItem } from "./record/batch.ts";
+import type {
+  BatcherStreamOptions,
+  CodecOption,
+  LeatOptions,
+  MaybeCodec,
+  NoCodec,
+  TransformOptions,
+} from "./leat-options.ts";
+import { encodeItems } from "./record/batch.ts";
 import type { Codec, Item, RecordMapper } from "./record/codec.ts";
 import { codecMapper, rawMapper } from "./record/codec.ts";
 import { EncodedBatch } from "./record/encoded-batch.ts";
 import type { OutputRecord, RecordInput } from "./record/record.ts";
 import { BatchResult } from "./record/result.ts";
-import { BatchWriter } from "./record/writer.ts";
 import { StreamCore } from "./stream/core.ts";
 import type { Chunk, StreamSource } from "./stream/iterable-source.ts";
 import { IterableSource } from "./stream/iterable-source.ts";
@@ -25,10 +31,11 @@ import { ResultQueue } from "./stream/result-stream.ts";
 import type { FailureOption } from "./stream/transform-stream.ts";
 import { emitOutputs, transformPair } from "./stream/transform-stream.ts";
 import type { TargetInput } from "./target.ts";
-import { targetInit, targetName } from "./target.ts";
+import { targetName } from "./target.ts";
 import { endSpan, startTransformSpan, traceHeaders } from "./tracing.ts";
 import type { GrpcTransport } from "./transport/grpc-transport.ts";
 import { createGrpcTransport } from "./transport/grpc-transport.ts";
+import { type EncodedTarget, EncodedTransformRequest, encodeTarget } from "./wire/pre-encoded.ts";
 import { transformView } from "./wire/view.ts";
 
 /**
@@ -55,6 +62,7 @@ export class Leat implements AsyncDisposable {
   readonly #ownTransport: GrpcTransport | undefined;
   readonly #streams = new Set<{ fail(error: unknown): void }>();
   readonly #batchers = new Set<{ close(): Promise<void> }>();
+  #lastTarget: { readonly input: TargetInput; readonly encoded: EncodedTarget } | undefined;
   #closed = false;
 
   /**
@@ -105,7 +113,10 @@ export class Leat implements AsyncDisposable {
   ): Promise<BatchResult<unknown, unknown>> {
     const mapper = mapperOf(options.codec);
     const inputs = records instanceof EncodedBatch ? [] : [...records];
-    const batch = records instanceof EncodedBatch ? records : encode(inputs, mapper);
+    const batch =
+      records instanceof EncodedBatch
+        ? records
+        : encodeItems(inputs, mapper as RecordMapper<unknown, unknown>);
     const span = startTransformSpan(targetName(target), batch.count, batch.bytes.length);
     const traced = traceHeaders(span);
     try {
@@ -114,7 +125,7 @@ export class Leat implements AsyncDisposable {
         options.signal,
         options.timeoutMs,
         traced ? { ...options.headers, ...traced } : options.headers,
-        { target: targetInit(target), batch: batch.bytes },
+        new EncodedTransformRequest(this.#encodedTarget(target), batch.bytes),
       );
       endSpan(span);
       return new BatchResult(0, inputs, batch.count, { t: "result", bytes: message.result }, mapper);
@@ -214,12 +225,12 @@ export class Leat implements AsyncDisposable {
    */
   batcher(
     target: TargetInput,
-    options?: BatcherOptions & Omit<StreamOptions, "unordered" | "window"> & NoCodec,
+    options?: BatcherOptions & BatcherStreamOptions & NoCodec,
   ): Batcher<RecordInput, OutputRecord>;
   /** As above, for typed values. */
   batcher<In, Out>(
     target: TargetInput,
-    options: BatcherOptions & Omit<StreamOptions, "unordered" | "window"> & CodecOption<In, Out>,
+    options: BatcherOptions & BatcherStreamOptions & CodecOption<In, Out>,
   ): Batcher<Item<In>, Out>;
   batcher<In, Out>(
     target: TargetInput,
@@ -244,6 +255,7 @@ export class Leat implements AsyncDisposable {
       return this.#tracked(core);
     });
     this.#batchers.add(batcher);
+    void batcher.closed.then(() => this.#batchers.delete(batcher));
     return batcher;
   }
 
@@ -296,6 +308,13 @@ export class Leat implements AsyncDisposable {
     return this.close();
   }
 
+  /** Most clients call one target again and again. */
+  #encodedTarget(target: TargetInput): EncodedTarget {
+    if (this.#lastTarget?.input !== target)
+      this.#lastTarget = { input: target, encoded: encodeTarget(target) };
+    return this.#lastTarget.encoded;
+  }
+
   #open<In>(
     target: TargetInput,
     source: StreamSource<In>,
@@ -340,14 +359,6 @@ export class Leat implements AsyncDisposable {
       fail: (error) => core.fail(error),
     };
   }
-}
-
-function encode(items: readonly unknown[], mapper: RecordMapper<never, unknown>): EncodedBatch {
-  const writer = new BatchWriter();
-  for (const [index, item] of items.entries()) {
-    appendItem(writer, mapper as RecordMapper<unknown, unknown>, item, index);
-  }
-  return writer.take();
 }
 
 /** The overloads have checked that the items fit the codec, or are plain records when there is none. */

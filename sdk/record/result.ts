@@ -192,11 +192,16 @@ function parseChecked(bytes: Uint8Array, inputCount: number): ParsedResult {
   return parsed;
 }
 
+/** `QUEUE_FULL` and `ResourceExhausted` in the words of record failures: `queue_full`, `resource_exhausted`. */
+function snakeCase(name: string): string {
+  return name.replace(/(?<=[a-z])[A-Z]/g, "_$&").toLowerCase();
+}
+
 /** What a batch's error means for each of its inputs. */
 function failedAsWhole<Out>(error: LeatCallError, inputCount: number): Decoded<Out> {
   const failures = Array.from({ length: inputCount }, (_, index) => ({
     index,
-    code: (error.reason || Code[error.code] || "unknown").toLowerCase(),
+    code: snakeCase(error.reason || Code[error.code]),
     message: error.message,
     stage: "",
     attempts: 0,

@@ -90,6 +90,7 @@ export class StreamCore<Tag> {
    */
   start(): Promise<void> {
     const { signal, deadlineMs } = this.#parts.options;
+    if (this.#state.t === "finished") return this.#done.promise;
     if (signal?.aborted) {
       this.#onAbort();
       return this.#done.promise;
@@ -160,8 +161,10 @@ export class StreamCore<Tag> {
 
   #onOpened(session: Session, limits: StreamOpened): void {
     this.#state = { t: "open", session, limits, sinceMs: Date.now() };
-    for (const slot of this.#slots)
-      session.send(slot.sequence, slot.entry.batch.bytes, slot.entry.traceparent);
+    for (const { sequence, entry } of this.#slots) {
+      if (entry.answer === undefined) entry.span.addEvent("leat.batch_resent");
+      session.send(sequence, entry.batch.bytes, entry.traceparent);
+    }
     this.#flush();
     this.#pull();
     this.#finishIfDone();
@@ -332,7 +335,7 @@ export class StreamCore<Tag> {
       return;
     }
     if (this.#state.t === "waiting") clearTimeout(this.#state.timer);
-    else if (this.#state.t !== "idle") this.#state.session.halfClose();
+    else if (this.#state.t !== "idle") this.#state.session.finish();
     this.#finish();
     this.#done.resolve();
   }

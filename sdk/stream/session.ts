@@ -4,6 +4,7 @@ import { Code } from "@connectrpc/connect";
 import type { OpenStreamSchema, StreamOpened } from "@leat/proto";
 import { LeatCallError } from "../errors.ts";
 import type { BatchAnswer } from "../record/result.ts";
+import { EncodedStreamBatch } from "../wire/pre-encoded.ts";
 import type { StreamRequestViewSchema, StreamResponseView } from "../wire/view.ts";
 import { streamTransformView } from "../wire/view.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -28,12 +29,16 @@ export interface SessionRequest {
   readonly timeoutMs: number | undefined;
 }
 
+/** How long a server may take to end a call on which everything is answered. */
+const farewellMs = 5_000;
+
 /** One StreamTransform call: a stream is a sequence of these, one after the other. */
 export class Session {
   readonly #requests = new MessageQueue<MessageInitShape<typeof StreamRequestViewSchema>>();
   readonly #abort = new AbortController();
   readonly #events: SessionEvents;
   #cancelled = false;
+  #farewell: NodeJS.Timeout | undefined;
 
   constructor(request: SessionRequest, events: SessionEvents) {
     this.#events = events;
@@ -46,14 +51,18 @@ export class Session {
 
   /** Sends one batch. */
   send(sequence: number, batch: Uint8Array, traceparent: string): void {
-    this.#requests.push({
-      message: { case: "batch", value: { sequence: BigInt(sequence), traceparent, batch } },
-    });
+    this.#requests.push(new EncodedStreamBatch(sequence, traceparent, batch));
   }
 
   /** Says that no batch will follow; answers still come. */
   halfClose(): void {
     this.#requests.end();
+  }
+
+  /** Ends the call well: nothing is under way any more. A server that does not end it in return is left. */
+  finish(): void {
+    this.#requests.end();
+    this.#farewell = setTimeout(() => this.cancel(), farewellMs).unref();
   }
 
   /** Ends the call at once and tells nothing more. */
@@ -96,6 +105,7 @@ export class Session {
 
   #ended(error: LeatCallError | undefined): void {
     this.#requests.end();
+    clearTimeout(this.#farewell);
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.#events.onEnd(error);

@@ -4,6 +4,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { ChannelInterface, Metadata } from "@grpc/grpc-js";
 import { status as grpcStatus } from "@grpc/grpc-js";
 
+import { PreEncoded } from "../wire/pre-encoded.ts";
+
 /** One call on a grpc-js channel, in bytes: below its client classes and their Node streams. */
 export type ByteCall = ReturnType<ChannelInterface["createCall"]>;
 
@@ -39,6 +41,7 @@ export function createCall(settings: CallSettings, method: DescMethod, request: 
 
 /** Encodes a message once, into the buffer that is sent. */
 export function serialize<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Buffer {
+  if (message instanceof PreEncoded) return message.bytes;
   const bytes = toBinary(schema, message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

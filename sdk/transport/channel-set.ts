@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { ChannelCredentials, ChannelInterface, ChannelOptions } from "@grpc/grpc-js";
 import { Channel, connectivityState } from "@grpc/grpc-js";
 import type { LoadBalancing } from "./options.ts";
@@ -32,13 +33,13 @@ export class ChannelSet {
     this.#policy = policy;
   }
 
-  /** Whether {@link close} was called. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** The channel for the next call. */
+  /**
+   * The channel for the next call.
+   *
+   * @throws ConnectError with FAILED_PRECONDITION once the set is closed
+   */
   pick(): ChannelInterface {
+    if (this.#closed) throw new ConnectError("the transport is closed", Code.FailedPrecondition);
     const count = this.#channels.length;
     const first = this.#policy === "round_robin" ? this.#next++ % count : 0;
     let fallback: ChannelInterface | undefined;

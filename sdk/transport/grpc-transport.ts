@@ -1,5 +1,4 @@
-import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { createContextValues } from "@connectrpc/connect";
 import { runStreamingCall, runUnaryCall } from "@connectrpc/connect/protocol";
@@ -115,7 +114,7 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
   return async (method, signal, timeout, header, input, contextValues) => {
     const timeoutMs = effectiveTimeoutMs(timeout, options.defaultTimeoutMs);
     if (!interceptors?.length) {
-      return callUnary(settings, method, create(method.input, input), callRequest(header, timeoutMs, signal));
+      return callUnary(settings, method, input, callRequest(header, timeoutMs, signal));
     }
     return runUnaryCall({
       interceptors,
@@ -131,7 +130,7 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
         callUnary(
           settings,
           method,
-          request.message as MessageShape<typeof method.input>,
+          request.message as MessageInitShape<typeof method.input>,
           callRequest(request.header, timeoutMs, request.signal),
         ),
     });

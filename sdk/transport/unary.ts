@@ -1,9 +1,10 @@
-import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { UnaryResponse } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Metadata, StatusObject } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 import { status as grpcStatus } from "@grpc/grpc-js";
-import type { CallRequest, CallSettings } from "./call.ts";
+import type { ByteCall, CallRequest, CallSettings } from "./call.ts";
 import { cancelOnAbort, createCall, deserialize, serialize, writeFlags } from "./call.ts";
 import { toHeaders } from "./headers.ts";
 import { errorFromAbort, errorFromStatus } from "./status.ts";
@@ -51,50 +52,69 @@ class GrpcUnaryResponse<I extends DescMessage, O extends DescMessage> implements
  * @throws ConnectError for every way in which it can fail
  * @internal
  */
-export function callUnary<I extends DescMessage, O extends DescMessage>(
+export async function callUnary<I extends DescMessage, O extends DescMessage>(
   settings: CallSettings,
   method: DescMethodUnary<I, O>,
-  message: MessageShape<I>,
+  init: MessageInitShape<I>,
   request: CallRequest,
 ): Promise<UnaryResponse<I, O>> {
+  if (request.signal?.aborted) throw errorFromAbort(request.signal);
+  let bytes: Buffer;
+  try {
+    bytes = serialize(method.input, create(method.input, init));
+  } catch (error) {
+    throw ConnectError.from(error, Code.Internal);
+  }
+  const call = createCall(settings, method, request);
+  const { header, message, trailer } = await exchange(
+    call,
+    request,
+    bytes,
+    writeFlags(settings, bytes.length),
+  );
+  return new GrpcUnaryResponse(method, deserialize(method.output, message), header, trailer);
+}
+
+interface Answer {
+  readonly header: Metadata | undefined;
+  readonly message: Uint8Array;
+  readonly trailer: Metadata;
+}
+
+/** Sends the one message, and waits for the one answer and the status. */
+function exchange(
+  call: ByteCall,
+  { metadata, signal }: CallRequest,
+  bytes: Buffer,
+  context: { flags?: number },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const { signal } = request;
-    if (signal?.aborted) return reject(errorFromAbort(signal));
-    const bytes = serialize(method.input, message);
-    const call = createCall(settings, method, request);
     const stopListening = cancelOnAbort(call, signal);
     let header: Metadata | undefined;
-    let response: Uint8Array | undefined;
-    const outcome = (status: StatusObject): UnaryResponse<I, O> => {
-      if (signal?.aborted && status.code === grpcStatus.CANCELLED) throw errorFromAbort(signal);
-      if (status.code !== grpcStatus.OK) throw errorFromStatus(status, header);
-      if (response === undefined) throw new ConnectError("the server sent no message", Code.Unimplemented);
-      return new GrpcUnaryResponse(method, deserialize(method.output, response), header, status.metadata);
-    };
-    call.start(request.metadata, {
-      onReceiveMetadata(metadata) {
-        header = metadata;
+    let message: Uint8Array | undefined;
+    call.start(metadata, {
+      onReceiveMetadata(received) {
+        header = received;
       },
-      onReceiveMessage(bytes: Uint8Array) {
-        if (response !== undefined) {
+      onReceiveMessage(received: Uint8Array) {
+        if (message !== undefined) {
           call.cancelWithStatus(grpcStatus.UNIMPLEMENTED, "the server sent more than one message");
           return;
         }
-        response = bytes;
+        message = received;
         // A second read, so that a second message shows instead of holding up the status.
         call.startRead();
       },
       onReceiveStatus(status) {
         stopListening();
-        try {
-          resolve(outcome(status));
-        } catch (error) {
-          reject(error);
-        }
+        if (signal?.aborted && status.code === grpcStatus.CANCELLED) reject(errorFromAbort(signal));
+        else if (status.code !== grpcStatus.OK) reject(errorFromStatus(status, header));
+        else if (message) resolve({ header, message, trailer: status.metadata });
+        else reject(new ConnectError("the server sent no message", Code.Unimplemented));
       },
     });
     call.startRead();
-    call.sendMessageWithContext(writeFlags(settings, bytes.length), bytes);
+    call.sendMessageWithContext(context, bytes);
     call.halfClose();
   });
 }
