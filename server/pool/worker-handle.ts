@@ -175,6 +175,11 @@ export class WorkerHandle {
     Atomics.store(this.memory.words, Control.armed, 0);
   }
 
+  /** Slots that are in use: their crossing runs or waits, or a result in them was not released yet. */
+  get slotsInUse(): number {
+    return this.memory.layout.slots - this.#freeSlots.length;
+  }
+
   /** Whether slots run short, so that results must not stay in theirs. */
   get slotsAreScarce(): boolean {
     return this.#freeSlots.length <= this.#limits.maxWorkerQueue;
