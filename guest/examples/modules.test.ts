@@ -86,6 +86,27 @@ describe("ndjson-split", () => {
   });
 });
 
+describe("memory", () => {
+  const fourMiB = 4 * 1_024 * 1_024;
+
+  test("of one record that becomes very many is that of its input and output", async () => {
+    const ndjson = await start("ndjson-split");
+    const line = `[${"1,".repeat(300)}1]\n`;
+    expect(run(ndjson, line.repeat(fourMiB / line.length))).toHaveLength(Math.floor(fourMiB / line.length));
+    const csv = await start("csv-to-json", { columns: ["a", "b"] });
+    const row = `"${'""'.repeat(100)}",${"x".repeat(100)}\n`;
+    expect(run(csv, row.repeat(fourMiB / row.length))).toHaveLength(Math.floor(fourMiB / row.length));
+    for (const host of [ndjson, csv]) expect(host.memoryBytes).toBeLessThan(6 * fourMiB);
+  });
+
+  test("of a document with millions of values is bounded: it fails", async () => {
+    const host = await start("filter", { expression: "true" });
+    expect(failure(host, `[${"1,".repeat(fourMiB / 2 - 2)}1]`)).toBe(
+      "invalid_json: too many values at byte 1999999",
+    );
+  });
+});
+
 describe("csv-to-json", () => {
   const columns = ["name", "age", "member"];
   const types = { age: "number", member: "boolean" };

@@ -113,6 +113,23 @@ export function releaseRecord(): void {
   top = floor;
 }
 
+/**
+ * Where memory stands, for `releaseMemory`. A record that is turned into very many outputs can so give back what it made for each of them:
+ *
+ *     const mark = markMemory();
+ *     … make one output …
+ *     releaseMemory(mark);
+ */
+export function markMemory(): usize {
+  return top;
+}
+
+/** Gives back all that was allocated since `markMemory` returned `mark`. None of it may be used afterwards. */
+export function releaseMemory(mark: usize): void {
+  // The output may have moved above the mark meanwhile; what lies below it then stays.
+  top = max(mark, floor);
+}
+
 /** Checks that no global refers to anything that goes with the batch. */
 export function checkGlobals(): void {
   __visit_globals(0);

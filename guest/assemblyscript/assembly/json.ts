@@ -19,6 +19,9 @@ export enum JsonKind {
 /** How deeply arrays and objects may be nested unless the caller says otherwise. */
 export const JSON_MAX_DEPTH: i32 = 128;
 
+/** How many values a text may hold: they take 32 bytes each. */
+export const JSON_MAX_VALUES: i32 = 1_000_000;
+
 /**
  * A value in a JSON text. `Json.parse` checks the whole text (RFC 8259, UTF-8) and lays one small node a value into the arena, in the
  * order of the text; the nodes point into the text, so numbers and strings are read, if at all, where they stand.
@@ -47,6 +50,7 @@ export class Json {
   static parse(text: Bytes, maxDepth: i32 = JSON_MAX_DEPTH): Json | null {
     start = text.ptr;
     end = text.ptr + <usize>text.length;
+    left = JSON_MAX_VALUES;
     const root = changetype<Json>(take(offsetof<Json>()));
     root.keyPtr = 0;
     root.keyEnd = 0;
@@ -200,6 +204,8 @@ const NODE_BYTES: usize = 32;
 /** The text that is parsed. */
 let start: usize = 0;
 let end: usize = 0;
+/** How many more values there may be. */
+let left: i32 = 0;
 
 function refuse(problem: string, at: usize): usize {
   Json.problem = problem;
@@ -221,6 +227,7 @@ function skipSpace(at: usize): usize {
 /** Parses the value at `at` into `node`; returns the address behind it, or 0. */
 function parseValue(node: Json, at: usize, depth: i32): usize {
   if (at >= end) return refuse("unexpected end", at);
+  if (--left < 0) return refuse("too many values", at);
   node.ptr = at;
   node.escaped = false;
   const byte = load<u8>(at);

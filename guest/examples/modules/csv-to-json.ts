@@ -15,7 +15,7 @@
 //   invalid_number, invalid_boolean   a field that is none; the message names row and column
 //   invalid_utf8      a value that is not UTF-8
 
-import { Bytes, Config, Out, Record, Writer } from "@leat/assemblyscript";
+import { Bytes, Config, Out, Record, Writer, markMemory, releaseMemory } from "@leat/assemblyscript";
 
 const QUOTE: u8 = 0x22;
 const LINE_FEED: u8 = 0x0a;
@@ -95,7 +95,9 @@ export function transform(record: Record, out: Out): void {
     row++;
   }
   for (skipBlankRows(); at < end; skipBlankRows()) {
+    const mark = markMemory();
     if (!writeRow(record, out, names, kinds, row++)) return;
+    releaseMemory(mark);
   }
 }
 

@@ -5,7 +5,7 @@
 //   validate   boolean, default true: fail the whole record with the code `invalid_json` when a line is no JSON; the message names the
 //              line and the byte in it, the first line being 1 and the first byte 0
 
-import { Bytes, Config, Json, Out, Record } from "@leat/assemblyscript";
+import { Bytes, Config, Json, Out, Record, markMemory, releaseMemory } from "@leat/assemblyscript";
 
 const LINE_FEED: u8 = 0x0a;
 
@@ -20,6 +20,7 @@ export function transform(record: Record, out: Out): void {
   const value = record.value;
   let start = 0;
   for (let line = 1; start < value.length; line++) {
+    const mark = markMemory();
     const feed = value.indexOf(LINE_FEED, start);
     const end = feed < 0 ? value.length : feed;
     const text = value.slice(start, end).trim();
@@ -28,6 +29,7 @@ export function transform(record: Record, out: Out): void {
       out.value(record, text);
     }
     start = end + 1;
+    releaseMemory(mark);
   }
 }
 
