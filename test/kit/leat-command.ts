@@ -98,6 +98,10 @@ export async function startServe(
   const child = startCommand(["serve", ...ports, ...args], options);
   let stderr = "";
   const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  // Whoever exits without stopping it must not leave it behind.
+  const kill = (): void => void child.kill();
+  process.once("exit", kill);
+  child.once("close", () => process.off("exit", kill));
   const serving = new Promise<RegExpExecArray>((resolve, reject) => {
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr += chunk.toString();
