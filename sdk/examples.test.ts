@@ -13,13 +13,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadExample } from "../guest/examples/index.ts";
 import { startServer } from "../server/index.ts";
 import { Leat } from "./index.ts";
-import { docOf, examplesOf, ownExports, packageSources } from "./test-kit/examples.ts";
+import { docOf, examplesOf, examplesOfMarkdown, ownExports, packageSources } from "./test-kit/examples.ts";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("./", import.meta.url));
 const repository = fileURLToPath(new URL("../", import.meta.url));
 const sources = packageSources(root);
-const examples = sources.flatMap((file) => examplesOf(root, file));
+const examples = [
+  ...sources.flatMap((file) => examplesOf(root, file)),
+  ...examplesOfMarkdown(root, join(root, "README.md")),
+];
 
 /** What the examples expect of their server: the pipelines `uppercase` and `redact`. */
 async function prepare(address: string): Promise<void> {

@@ -41,6 +41,12 @@ export class MessageQueue<T> implements AsyncIterable<T> {
         this.end();
         return Promise.resolve({ done: true, value: undefined });
       },
+      // Connect's own transports end their input with this when a call fails, and insist on it.
+      throw: (error: unknown) => {
+        this.#messages.length = 0;
+        this.end();
+        return Promise.reject(error);
+      },
     };
   }
 }

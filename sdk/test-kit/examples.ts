@@ -46,6 +46,15 @@ function examplesIn(lines: readonly string[]): string[] {
   return examples.map((code) => `${code.join("\n").trim()}\n`);
 }
 
+/** Takes every program out of a Markdown file. */
+export function examplesOfMarkdown(root: string, file: string): Example[] {
+  const source = readFileSync(file, "utf8");
+  return [...source.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((match) => ({
+    place: `${relative(root, file)}:${source.slice(0, match.index).split("\n").length}`,
+    code: match[1] ?? "",
+  }));
+}
+
 /** The names that an index file re-exports from the package's own files. */
 export function ownExports(indexFile: string): string[] {
   const source = readFileSync(indexFile, "utf8");
