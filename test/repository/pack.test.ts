@@ -16,7 +16,7 @@ interface Packed {
   files: { path: string; mode: number }[];
 }
 
-describe("the published packages", () => {
+describe("the published packages", { timeout: 90_000 }, () => {
   let folder: string;
   let consumer: string;
   let packed: Packed[];
