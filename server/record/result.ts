@@ -49,6 +49,11 @@ export interface GuestFailure {
   retryable: boolean;
 }
 
+/** A result with more in it than the bounds allow. */
+export class ResultTooLargeError extends Error {
+  override readonly name = "ResultTooLargeError";
+}
+
 /** The bounds that a guest's result must keep. */
 export interface ResultBounds {
   readonly maxResultRecords: number;
@@ -59,7 +64,7 @@ export interface ResultBounds {
  * Reads a guest's result for a batch of so many inputs and checks all of it: the shape of the batch,
  * that the fanout adds up, that failures name inputs in ascending order which gave no outputs.
  *
- * @throws WireError when anything is amiss; that is the module's fault
+ * @throws WireError when anything is amiss, ResultTooLargeError when there is too much of it; either is the module's fault
  */
 export function readResult(cursor: Cursor, inputs: number, bounds: ResultBounds, view: ResultView): void {
   view.bytes = cursor.bytes;
@@ -106,7 +111,7 @@ function readBatch(cursor: Cursor, bounds: ResultBounds, view: ResultView): void
   view.records = walkBatch(cursor);
   cursor.end = end;
   if (view.records > bounds.maxResultRecords) {
-    throw new WireError(
+    throw new ResultTooLargeError(
       `${view.records} records in a result, the limit maxResultRecords is ${bounds.maxResultRecords}`,
     );
   }

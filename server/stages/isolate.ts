@@ -10,7 +10,7 @@
  */
 
 import { unknownRecord, wholeStage } from "../bridge/layout.ts";
-import type { GuestFault } from "../module/trap.ts";
+import { GuestFault, HostAbort } from "../module/trap.ts";
 import { recordTag } from "../record/batch.ts";
 import { ResultView } from "../record/result.ts";
 import { Cursor } from "../record/wire.ts";
@@ -54,6 +54,9 @@ class Isolation {
   readonly #failed = new Map<number, StageFailure>();
   readonly #pieces: Piece[] = [];
   readonly #view = new ResultView();
+  /** Of all pieces together. */
+  #bytes = 0;
+  #outputs = 0;
   #poisonous = 0;
   #stepwise = false;
 
@@ -145,7 +148,9 @@ class Isolation {
     const view = this.#view;
     const runner = this.#runner;
     try {
+      if (runner.context.cancelled) throw new HostAbort("cancelled");
       runner.callSome(chosen, this.#gather(chosen), view);
+      this.#checkTotal(view);
     } catch (thrown) {
       return runner.fault(thrown);
     }
@@ -160,6 +165,31 @@ class Isolation {
       fanout: view.hasFanout ? view.fanout.slice(0, chosen.length) : undefined,
     });
     return undefined;
+  }
+
+  /**
+   * The pieces together keep the bounds of one result; what no longer fits fails.
+   *
+   * @throws GuestFault output_too_large
+   */
+  #checkTotal({ batchStart, batchEnd, records }: ResultView): void {
+    const { maxResultBytes, maxResultRecords } = this.#runner.context.limits;
+    const bytes = this.#bytes + batchEnd - batchStart;
+    const outputs = this.#outputs + records;
+    if (bytes > maxResultBytes) {
+      throw new GuestFault(
+        "output_too_large",
+        `the module returned ${bytes} bytes in all, the limit maxResultBytes is ${maxResultBytes}`,
+      );
+    }
+    if (outputs > maxResultRecords) {
+      throw new GuestFault(
+        "output_too_large",
+        `the module returned ${outputs} records in all, the limit maxResultRecords is ${maxResultRecords}`,
+      );
+    }
+    this.#bytes = bytes;
+    this.#outputs = outputs;
   }
 
   #gather(chosen: Uint32Array): Uint8Array {
@@ -187,22 +217,18 @@ class Isolation {
     output.reserve(records);
     output.fanout.fill(0, 0, records);
     this.#pieces.sort((a, b) => (a.chosen[0] as number) - (b.chosen[0] as number));
-    let bytes = 0;
-    let outputs = 0;
     for (const piece of this.#pieces) {
-      bytes += piece.batch.length;
-      outputs += piece.records;
       piece.chosen.forEach((index, position) => {
         output.fanout[index] = piece.fanout?.[position] ?? 1;
       });
     }
-    const batch = new Uint8Array(bytes);
+    const batch = new Uint8Array(this.#bytes);
     let position = 0;
     for (const piece of this.#pieces) {
       batch.set(piece.batch, position);
       position += piece.batch.length;
     }
-    output.assign(batch, outputs);
+    output.assign(batch, this.#outputs);
     for (const index of [...this.#failed.keys()].sort((a, b) => a - b)) {
       output.failed.push(this.#failed.get(index) as StageFailure);
     }

@@ -9,7 +9,7 @@ import type { StageSpec } from "../bridge/pipeline-spec.ts";
 import { type GuestHost, GuestInstance } from "../module/instance.ts";
 import { faultFrom, GuestFault, HostAbort } from "../module/trap.ts";
 import { copyBytes } from "../record/copy.ts";
-import { type ResultView, readResult } from "../record/result.ts";
+import { ResultTooLargeError, type ResultView, readResult } from "../record/result.ts";
 import { Cursor, WireError } from "../record/wire.ts";
 import { isolate } from "./isolate.ts";
 import type { RunContext } from "./run-context.ts";
@@ -34,6 +34,8 @@ export class StageRunner {
   readonly #onCreate: (runner: StageRunner) => void;
   #instance: GuestInstance | undefined;
   #initialBytes = 0;
+  /** Records in the current call. */
+  #records = 0;
   /** Maps the index that the guest sees to the one in the stage's input, while only some records are run. */
   #indexes: Uint32Array | undefined;
 
@@ -53,14 +55,20 @@ export class StageRunner {
     this.#onCreate = onCreate;
     this.#host = {
       beginRecord: (record) => {
-        const indexes = this.#indexes;
-        context.record(indexes === undefined ? record : (indexes[record] ?? -1));
+        this.#named(record);
         if (context.cancelled) throw new HostAbort("cancelled");
       },
       log: (level, text) => context.sink.log(pipeline, index, level, text),
       nowMs: () => Date.now(),
       counterAdd: (name, delta) => context.sink.count(pipeline, index, name, delta),
     };
+  }
+
+  /** The guest says which record it works on. A lone record needs no naming, and a lie about it changes nothing. */
+  #named(record: number): void {
+    const indexes = this.#indexes;
+    if (indexes === undefined) this.context.record(record < this.#records ? record : -1);
+    else if (indexes.length > 1) this.context.record(indexes[record] ?? -1);
   }
 
   /** Whether an instance is alive. */
@@ -108,6 +116,7 @@ export class StageRunner {
   call(bytes: Uint8Array, start: number, end: number, records: number, view: ResultView): void {
     const instance = this.#instance ?? this.#create();
     const length = end - start;
+    this.#records = records;
     this.context.enter(this.index, Phase.execute);
     // A lone record is named by the host, so that a fault is its fault even in a module that names none.
     if (this.#indexes?.length === 1) this.context.record(this.#indexes[0] as number);
@@ -145,6 +154,8 @@ export class StageRunner {
     if (thrown instanceof HostAbort) throw thrown;
     this.faults++;
     this.lastFault = this.#explain(thrown);
+    // What is wrong with a result shows when the guest has returned: the record that it named last need not be the cause.
+    if (isOutputFault(this.lastFault)) this.context.record(-1);
     return this.lastFault;
   }
 
@@ -152,6 +163,7 @@ export class StageRunner {
     if (thrown instanceof WireError) {
       return new GuestFault("malformed_output", `the module returned a malformed result: ${thrown.message}`);
     }
+    if (thrown instanceof ResultTooLargeError) return new GuestFault("output_too_large", thrown.message);
     return faultFrom(thrown, { maxFailureTextBytes: this.context.limits.maxFailureTextBytes });
   }
 
@@ -198,4 +210,8 @@ export class StageRunner {
     // The output refers to the memory, which lives as long as `output.bytes` does.
     this.discard();
   }
+}
+
+function isOutputFault({ code }: GuestFault): boolean {
+  return code === "malformed_output" || code === "output_too_large";
 }

@@ -16,8 +16,8 @@ process.on("worker", (worker: Worker) => {
   worker.once("exit", () => threads.delete(worker));
 });
 
-/** Crossings handed to each worker whose slots have not come back. */
-const slots = new Map<WorkerHandle, number>();
+/** Workers that were given anything to do. */
+const workers = new Set<WorkerHandle>();
 /** How often each pipeline is held. */
 const holds = new Map<ServingPipeline, number>();
 let crossings = 0;
@@ -43,9 +43,8 @@ function listenIn<Class extends object, Name extends keyof Class>(
 
 listenIn(WorkerHandle.prototype, "submit", (worker) => {
   crossings++;
-  count(slots, worker, 1);
+  workers.add(worker);
 });
-listenIn(WorkerHandle.prototype, "freeSlot", (worker) => count(slots, worker, -1));
 listenIn(ServingPipeline.prototype, "hold", (pipeline) => count(holds, pipeline, 1));
 listenIn(ServingPipeline.prototype, "release", (pipeline) => count(holds, pipeline, -1));
 
@@ -62,10 +61,11 @@ export function liveThreads(): readonly Worker[] {
 /** What is held that a server at rest does not hold, in words; empty when there is nothing. */
 export function heldThings(): string[] {
   const held: string[] = [];
-  for (const [worker, sum] of slots) {
+  for (const worker of workers) {
     // A dead worker's slots are gone with it.
-    if (worker.state.t === "dead") slots.delete(worker);
-    else held.push(`worker ${worker.number} has ${sum} slots that did not come back`);
+    if (worker.state.t === "dead") workers.delete(worker);
+    else if (worker.slotsInUse > 0)
+      held.push(`worker ${worker.number} has ${worker.slotsInUse} slots that did not come back`);
   }
   for (const [pipeline, sum] of holds) held.push(`pipeline ${pipeline.spec.name} is held ${sum} times`);
   return held;

@@ -17,6 +17,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The current folder. */
   readonly cwd?: string;
+  /** Whether it leads a process group of its own, which can be signalled as a terminal does. */
+  readonly detached?: boolean;
 }
 
 /** What a command did. */
@@ -53,6 +55,7 @@ export function startCommand(args: readonly string[], options: CommandOptions = 
   );
   return spawn(process.execPath, [main, ...args], {
     cwd: options.cwd ?? root,
+    detached: options.detached ?? false,
     env: { ...Object.fromEntries(inherited), ...options.env },
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
