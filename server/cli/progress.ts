@@ -57,6 +57,7 @@ export function showProgress(
     // Its handler would take the signal away from the command.
     gracefulExit: false,
     forceRedraw: true,
+    clearOnComplete: true,
     barCompleteChar: "█",
     barIncompleteChar: "░",
     format: ({ barsize = 24, barCompleteChar = "", barIncompleteChar = "" }) => {

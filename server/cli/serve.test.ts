@@ -7,7 +7,12 @@ import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { createGrpcTransport, createLeatClients, Leat, type StreamTransformRequestSchema } from "@leat/sdk";
 import { service as healthService } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
+import {
+  type CommandOptions,
+  runCommand,
+  type ServeProcess,
+  startServe,
+} from "../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../test/kit/modules.ts";
 import { until } from "../../test/kit/until.ts";
 
@@ -29,11 +34,11 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function serve(...args: string[]): Promise<ServeProcess> {
+function serve(options: CommandOptions = {}): Promise<ServeProcess> {
   const given = ["--modules", modules, "--pipelines", join(folder, "pipelines.yaml"), "--workers", "1"];
   // Far above what any machine needs for the busy record.
   const patience = ["--limit", "maxRecordExecutionMs=60s", "--limit", "maxBatchExecutionMs=60s"];
-  return startServe([...given, ...patience, "--log-level", "warn", ...args]);
+  return startServe([...given, ...patience, "--log-level", "warn"], options);
 }
 
 /** A record that keeps its worker busy for about a second: counting down takes a nanosecond or so a step. */
@@ -85,12 +90,12 @@ describe("leat serve", () => {
     expect(await server.ended).toBe(0);
   });
 
-  test("finishes a call in flight on SIGINT, too, and refuses what comes after", async () => {
-    await using server = await serve();
+  test("finishes a call in flight when a terminal interrupts all of its processes, and refuses what comes after", async () => {
+    await using server = await serve({ detached: true });
     await using leat = new Leat(server.address);
     const result = leat.transform("work", [busyRecord]);
     await working(leat, 1);
-    server.child.kill("SIGINT");
+    process.kill(-Number(server.child.pid), "SIGINT");
     expect((await result).records).toHaveLength(1);
     expect(await server.ended).toBe(0);
     await expect(leat.transform("work", [{ value: "a" }])).rejects.toThrow();

@@ -35,7 +35,7 @@ export function printable(text: string): string {
 
 /** A size as people read it: `28.1 KiB`. */
 export function formatSize(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
+  if (bytes < 1024) return `${Math.round(bytes)} B`;
   const [unit, factor] =
     bytes < 1024 ** 2 ? ["KiB", 1024] : bytes < 1024 ** 3 ? ["MiB", 1024 ** 2] : ["GiB", 1024 ** 3];
   return `${(bytes / Number(factor)).toFixed(1)} ${unit}`;
