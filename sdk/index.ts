@@ -12,7 +12,6 @@
  * @module
  */
 
-// For end users.
 export { Code, ConnectError } from "@connectrpc/connect";
 // The protocol itself: generated messages, schemas and services.
 export * from "@leat/proto";
