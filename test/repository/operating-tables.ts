@@ -1,7 +1,7 @@
 /**
  * The tables of keys and limits in `docs/operating.md`, made from the code that they describe.
  *
- *     node test/repository/operating-tables.ts     puts them in place
+ *     npm exec -- node test/repository/operating-tables.ts     puts them in place
  *
  * @module
  */
