@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file leat/v1/pipeline.proto.
  */
 export const file_leat_v1_pipeline: GenFile = /*@__PURE__*/
-  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrQBCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5IqMBCgtTdGFnZUxpbWl0cxIdChBiYXRjaF90aW1lb3V0X21zGAEgASgNSACIAQESHgoRcmVjb3JkX3RpbWVvdXRfbXMYAiABKA1IAYgBARIZCgxtZW1vcnlfYnl0ZXMYAyABKARIAogBAUITChFfYmF0Y2hfdGltZW91dF9tc0IUChJfcmVjb3JkX3RpbWVvdXRfbXNCDwoNX21lbW9yeV9ieXRlcyI5ChJQdXRQaXBlbGluZVJlcXVlc3QSIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lIjoKE1B1dFBpcGVsaW5lUmVzcG9uc2USIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lIiIKEkdldFBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJIjoKE0dldFBpcGVsaW5lUmVzcG9uc2USIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lIhYKFExpc3RQaXBlbGluZXNSZXF1ZXN0Ij0KFUxpc3RQaXBlbGluZXNSZXNwb25zZRIkCglwaXBlbGluZXMYASADKAsyES5sZWF0LnYxLlBpcGVsaW5lIiUKFURlbGV0ZVBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2UqZgoJT25GYWlsdXJlEhoKFk9OX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABITCg9PTl9GQUlMVVJFX0ZBSUwQARITCg9PTl9GQUlMVVJFX0RST1AQAhITCg9PTl9GQUlMVVJFX1BBU1MQAypnCg5JbnN0YW5jZVBvbGljeRIfChtJTlNUQU5DRV9QT0xJQ1lfVU5TUEVDSUZJRUQQABIZChVJTlNUQU5DRV9QT0xJQ1lfUkVVU0UQARIZChVJTlNUQU5DRV9QT0xJQ1lfRlJFU0gQAjLIAgoPUGlwZWxpbmVTZXJ2aWNlEkgKC1B1dFBpcGVsaW5lEhsubGVhdC52MS5QdXRQaXBlbGluZVJlcXVlc3QaHC5sZWF0LnYxLlB1dFBpcGVsaW5lUmVzcG9uc2USSAoLR2V0UGlwZWxpbmUSGy5sZWF0LnYxLkdldFBpcGVsaW5lUmVxdWVzdBocLmxlYXQudjEuR2V0UGlwZWxpbmVSZXNwb25zZRJOCg1MaXN0UGlwZWxpbmVzEh0ubGVhdC52MS5MaXN0UGlwZWxpbmVzUmVxdWVzdBoeLmxlYXQudjEuTGlzdFBpcGVsaW5lc1Jlc3BvbnNlElEKDkRlbGV0ZVBpcGVsaW5lEh4ubGVhdC52MS5EZWxldGVQaXBlbGluZVJlcXVlc3QaHy5sZWF0LnYxLkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoICCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5EiMKBXJldHJ5GAcgASgLMhQubGVhdC52MS5SZXRyeVBvbGljeRInCgdicmVha2VyGAggASgLMhYubGVhdC52MS5CcmVha2VyUG9saWN5IpMBCgtSZXRyeVBvbGljeRIQCghhdHRlbXB0cxgBIAEoDRIaChJpbml0aWFsX2JhY2tvZmZfbXMYAiABKA0SFgoObWF4X2JhY2tvZmZfbXMYAyABKA0SDgoGZmFjdG9yGAQgASgBEhMKBmppdHRlchgFIAEoAUgAiAEBEg4KBmZhdWx0cxgGIAEoCEIJCgdfaml0dGVyInsKDUJyZWFrZXJQb2xpY3kSEAoIZGlzYWJsZWQYASABKAgSDgoGZmF1bHRzGAIgASgNEg4KBndpbmRvdxgDIAEoDRIPCgdvcGVuX21zGAQgASgNEg4KBnByb2JlcxgFIAEoDRIXCg9yZWNvcmRfZmFpbHVyZXMYBiABKAgiowEKC1N0YWdlTGltaXRzEh0KEGJhdGNoX3RpbWVvdXRfbXMYASABKA1IAIgBARIeChFyZWNvcmRfdGltZW91dF9tcxgCIAEoDUgBiAEBEhkKDG1lbW9yeV9ieXRlcxgDIAEoBEgCiAEBQhMKEV9iYXRjaF90aW1lb3V0X21zQhQKEl9yZWNvcmRfdGltZW91dF9tc0IPCg1fbWVtb3J5X2J5dGVzIjkKElB1dFBpcGVsaW5lUmVxdWVzdBIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiOgoTUHV0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiIgoSR2V0UGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkiOgoTR2V0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiFgoUTGlzdFBpcGVsaW5lc1JlcXVlc3QiPQoVTGlzdFBpcGVsaW5lc1Jlc3BvbnNlEiQKCXBpcGVsaW5lcxgBIAMoCzIRLmxlYXQudjEuUGlwZWxpbmUiJQoVRGVsZXRlUGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlUGlwZWxpbmVSZXNwb25zZSqCAQoJT25GYWlsdXJlEhoKFk9OX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABITCg9PTl9GQUlMVVJFX0ZBSUwQARITCg9PTl9GQUlMVVJFX0RST1AQAhITCg9PTl9GQUlMVVJFX1BBU1MQAxIaChZPTl9GQUlMVVJFX0RFQURfTEVUVEVSEAQqZwoOSW5zdGFuY2VQb2xpY3kSHwobSU5TVEFOQ0VfUE9MSUNZX1VOU1BFQ0lGSUVEEAASGQoVSU5TVEFOQ0VfUE9MSUNZX1JFVVNFEAESGQoVSU5TVEFOQ0VfUE9MSUNZX0ZSRVNIEAIyyAIKD1BpcGVsaW5lU2VydmljZRJICgtQdXRQaXBlbGluZRIbLmxlYXQudjEuUHV0UGlwZWxpbmVSZXF1ZXN0GhwubGVhdC52MS5QdXRQaXBlbGluZVJlc3BvbnNlEkgKC0dldFBpcGVsaW5lEhsubGVhdC52MS5HZXRQaXBlbGluZVJlcXVlc3QaHC5sZWF0LnYxLkdldFBpcGVsaW5lUmVzcG9uc2USTgoNTGlzdFBpcGVsaW5lcxIdLmxlYXQudjEuTGlzdFBpcGVsaW5lc1JlcXVlc3QaHi5sZWF0LnYxLkxpc3RQaXBlbGluZXNSZXNwb25zZRJRCg5EZWxldGVQaXBlbGluZRIeLmxlYXQudjEuRGVsZXRlUGlwZWxpbmVSZXF1ZXN0Gh8ubGVhdC52MS5EZWxldGVQaXBlbGluZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A named chain of stages.
@@ -113,6 +113,20 @@ export type Stage = Message<"leat.v1.Stage"> & {
    * @generated from field: leat.v1.InstancePolicy instances = 6;
    */
   instances: InstancePolicy;
+
+  /**
+   * How often a record that fails is tried again before `on_failure` decides. Unset: never.
+   *
+   * @generated from field: leat.v1.RetryPolicy retry = 7;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * When to stop calling a module that keeps breaking. Unset takes the defaults of the fields.
+   *
+   * @generated from field: leat.v1.BreakerPolicy breaker = 8;
+   */
+  breaker?: BreakerPolicy | undefined;
 };
 
 /**
@@ -121,6 +135,121 @@ export type Stage = Message<"leat.v1.Stage"> & {
  */
 export const StageSchema: GenMessage<Stage> = /*@__PURE__*/
   messageDesc(file_leat_v1_pipeline, 1);
+
+/**
+ * How a record that fails is tried again. The whole record is run again from the first stage; the records
+ * beside it are not. Waiting occupies no worker and ends with the call's deadline.
+ *
+ * @generated from message leat.v1.RetryPolicy
+ */
+export type RetryPolicy = Message<"leat.v1.RetryPolicy"> & {
+  /**
+   * How often the record is tried in all: 1 to 10. 0 and 1 mean no retry.
+   *
+   * @generated from field: uint32 attempts = 1;
+   */
+  attempts: number;
+
+  /**
+   * The wait before the second try, in milliseconds. 0 means 100.
+   *
+   * @generated from field: uint32 initial_backoff_ms = 2;
+   */
+  initialBackoffMs: number;
+
+  /**
+   * The longest wait, in milliseconds, at most 60,000. 0 means 10,000.
+   *
+   * @generated from field: uint32 max_backoff_ms = 3;
+   */
+  maxBackoffMs: number;
+
+  /**
+   * How much longer each wait is than the one before: 1 to 10. 0 means 2.
+   *
+   * @generated from field: double factor = 4;
+   */
+  factor: number;
+
+  /**
+   * The share of each wait that is left to chance: 0 to 1. Unset means 0.2.
+   *
+   * @generated from field: optional double jitter = 5;
+   */
+  jitter?: number | undefined;
+
+  /**
+   * Whether faults of the module (`trap`, `timeout`, `out_of_memory` and the like) are tried again
+   * as well. Else only failures that the module itself calls retryable are.
+   *
+   * @generated from field: bool faults = 6;
+   */
+  faults: boolean;
+};
+
+/**
+ * Describes the message leat.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 2);
+
+/**
+ * When to stop calling a module that keeps breaking. The breaker belongs to the module version: stages that share
+ * it share the breaker and its strictest policy. Only module faults count, unless `record_failures` is set.
+ *
+ * @generated from message leat.v1.BreakerPolicy
+ */
+export type BreakerPolicy = Message<"leat.v1.BreakerPolicy"> & {
+  /**
+   * Never stop.
+   *
+   * @generated from field: bool disabled = 1;
+   */
+  disabled: boolean;
+
+  /**
+   * Calls with a fault, of the last `window` calls, that open the breaker: at least 1. 0 means 20.
+   *
+   * @generated from field: uint32 faults = 2;
+   */
+  faults: number;
+
+  /**
+   * How many calls are looked back on: up to 1,000. 0 means 40.
+   *
+   * @generated from field: uint32 window = 3;
+   */
+  window: number;
+
+  /**
+   * How long the breaker stays open before a call may try, in milliseconds. 0 means 5,000.
+   *
+   * @generated from field: uint32 open_ms = 4;
+   */
+  openMs: number;
+
+  /**
+   * Calls that must succeed in a row to close the breaker again. 0 means 3.
+   *
+   * @generated from field: uint32 probes = 5;
+   */
+  probes: number;
+
+  /**
+   * Count calls with record failures as well.
+   *
+   * @generated from field: bool record_failures = 6;
+   */
+  recordFailures: boolean;
+};
+
+/**
+ * Describes the message leat.v1.BreakerPolicy.
+ * Use `create(BreakerPolicySchema)` to create a new message.
+ */
+export const BreakerPolicySchema: GenMessage<BreakerPolicy> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 3);
 
 /**
  * Bounds on one stage. Unset fields take the server's defaults; none can exceed the server's.
@@ -155,7 +284,7 @@ export type StageLimits = Message<"leat.v1.StageLimits"> & {
  * Use `create(StageLimitsSchema)` to create a new message.
  */
 export const StageLimitsSchema: GenMessage<StageLimits> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 2);
+  messageDesc(file_leat_v1_pipeline, 4);
 
 /**
  * A request to store a pipeline.
@@ -176,7 +305,7 @@ export type PutPipelineRequest = Message<"leat.v1.PutPipelineRequest"> & {
  * Use `create(PutPipelineRequestSchema)` to create a new message.
  */
 export const PutPipelineRequestSchema: GenMessage<PutPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 3);
+  messageDesc(file_leat_v1_pipeline, 5);
 
 /**
  * The pipeline was stored.
@@ -197,7 +326,7 @@ export type PutPipelineResponse = Message<"leat.v1.PutPipelineResponse"> & {
  * Use `create(PutPipelineResponseSchema)` to create a new message.
  */
 export const PutPipelineResponseSchema: GenMessage<PutPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 4);
+  messageDesc(file_leat_v1_pipeline, 6);
 
 /**
  * A request for one pipeline.
@@ -218,7 +347,7 @@ export type GetPipelineRequest = Message<"leat.v1.GetPipelineRequest"> & {
  * Use `create(GetPipelineRequestSchema)` to create a new message.
  */
 export const GetPipelineRequestSchema: GenMessage<GetPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 5);
+  messageDesc(file_leat_v1_pipeline, 7);
 
 /**
  * One pipeline.
@@ -239,7 +368,7 @@ export type GetPipelineResponse = Message<"leat.v1.GetPipelineResponse"> & {
  * Use `create(GetPipelineResponseSchema)` to create a new message.
  */
 export const GetPipelineResponseSchema: GenMessage<GetPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 6);
+  messageDesc(file_leat_v1_pipeline, 8);
 
 /**
  * A request for all pipelines.
@@ -254,7 +383,7 @@ export type ListPipelinesRequest = Message<"leat.v1.ListPipelinesRequest"> & {
  * Use `create(ListPipelinesRequestSchema)` to create a new message.
  */
 export const ListPipelinesRequestSchema: GenMessage<ListPipelinesRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 7);
+  messageDesc(file_leat_v1_pipeline, 9);
 
 /**
  * All pipelines.
@@ -275,7 +404,7 @@ export type ListPipelinesResponse = Message<"leat.v1.ListPipelinesResponse"> & {
  * Use `create(ListPipelinesResponseSchema)` to create a new message.
  */
 export const ListPipelinesResponseSchema: GenMessage<ListPipelinesResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 8);
+  messageDesc(file_leat_v1_pipeline, 10);
 
 /**
  * A request to delete a pipeline.
@@ -296,7 +425,7 @@ export type DeletePipelineRequest = Message<"leat.v1.DeletePipelineRequest"> & {
  * Use `create(DeletePipelineRequestSchema)` to create a new message.
  */
 export const DeletePipelineRequestSchema: GenMessage<DeletePipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 9);
+  messageDesc(file_leat_v1_pipeline, 11);
 
 /**
  * The pipeline is gone.
@@ -311,7 +440,7 @@ export type DeletePipelineResponse = Message<"leat.v1.DeletePipelineResponse"> &
  * Use `create(DeletePipelineResponseSchema)` to create a new message.
  */
 export const DeletePipelineResponseSchema: GenMessage<DeletePipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 10);
+  messageDesc(file_leat_v1_pipeline, 12);
 
 /**
  * What becomes of a record that a stage fails.
@@ -346,6 +475,14 @@ export const OnFailure = {
    * @generated from enum value: ON_FAILURE_PASS = 3;
    */
   PASS: 3,
+
+  /**
+   * Keep it as a dead letter, and report it to the caller with the letter's id. Where the store cannot take
+   * it, it is reported as a failure without one: it is never lost silently.
+   *
+   * @generated from enum value: ON_FAILURE_DEAD_LETTER = 4;
+   */
+  DEAD_LETTER: 4,
 } as const;
 
 /**
