@@ -39,7 +39,8 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
       const result = await new Promise<TransformResult>((resolve, reject) => {
         const cancel = startTransform(engine, call, (outcome) => {
           if (outcome instanceof LeatError) {
-            reject(outcome);
+            // Why the call was cancelled is told by its signal: a deadline, say.
+            reject(outcome.reason === "CANCELLED" && signal.aborted ? signal.reason : outcome);
             return;
           }
           const { bytes: shared, start, length } = outcome;

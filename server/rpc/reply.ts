@@ -32,6 +32,11 @@ export class Reply {
     return view;
   }
 
+  /** Whether the bytes still lie in shared memory. */
+  get isAttached(): boolean {
+    return this.#result !== undefined;
+  }
+
   /** Copies the bytes out of shared memory if they are still there: they may have to wait for long. */
   detach(): void {
     if (this.#result === undefined) return;

@@ -51,6 +51,8 @@ export class StreamSession implements BatchOwner {
   #window = 1;
   #expected = 1;
   #unanswered = 0;
+  /** Replies that the transport has and has not taken the bytes of: these lie in a worker's memory. */
+  readonly #attached: Reply[] = [];
   #halfClosed = false;
   #draining = false;
   #blocked = false;
@@ -219,6 +221,8 @@ export class StreamSession implements BatchOwner {
   #send(reply: Reply): void {
     if (this.#port.send(reply)) {
       reply.detachIfScarce();
+      if (reply.isAttached) this.#attached.push(reply);
+      while (this.#attached[0]?.isAttached === false) this.#attached.shift();
       return;
     }
     // The caller does not read: nobody knows for how long.
@@ -286,6 +290,9 @@ export class StreamSession implements BatchOwner {
     if (this.#state.t === "closed") return;
     this.#state = { t: "closed" };
     this.#held = undefined;
+    // A call that was lost never takes them.
+    for (const reply of this.#attached) reply.detach();
+    this.#attached.length = 0;
     this.#engine.admission.forget(this.#tryHeld);
     const nowMs = this.#engine.clock.nowMs();
     for (const job of [...this.#jobs]) job.cancel(nowMs);

@@ -32,6 +32,15 @@ export interface TestServerOptions {
   readonly spans?: boolean;
 }
 
+/** Limits under which {@link TestServer.hold} keeps the only worker for as long as the test wants. */
+export const holdingLimits: Partial<Limits> = {
+  maxWorkers: 1,
+  maxExtraWorkers: 0,
+  maxStallMs: 600_000,
+  maxRecordExecutionMs: 600_000,
+  maxBatchExecutionMs: 600_000,
+};
+
 const running = new Set<TestServer>();
 
 /** Starts a server on free ports of 127.0.0.1. */
@@ -121,7 +130,7 @@ export class TestServer implements AsyncDisposable {
 
   /**
    * Keeps a worker busy, until released, with a guest that runs until its call is cancelled. Needs `marked` as a pipeline
-   * and limits longer than the test.
+   * and {@link holdingLimits}.
    */
   async hold(pipeline = "marked"): Promise<{ release(): Promise<void> }> {
     const { admission } = this.server.stats;
