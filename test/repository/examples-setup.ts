@@ -13,5 +13,5 @@ import { root } from "./root.ts";
 export function setup(): void {
   const build = join(root, "guest/examples/build.ts");
   const run = spawnSync(process.execPath, [build], { encoding: "utf8" });
-  if (run.status !== 0) console.warn(`the example modules do not build:\n${run.stderr}`);
+  if (run.status !== 0) throw new Error(`the example modules do not build:\n${run.stderr}`);
 }
