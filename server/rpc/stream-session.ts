@@ -56,6 +56,8 @@ export class StreamSession implements BatchOwner {
   #halfClosed = false;
   #draining = false;
   #blocked = false;
+  /** Whether a batch waits until its pipeline is built. */
+  #building = false;
   #paused = false;
   /** A batch that was read and found no room. */
   #held: { readonly view: BatchView; readonly pipeline: ServingPipeline } | undefined;
@@ -98,7 +100,7 @@ export class StreamSession implements BatchOwner {
 
   #open(open: OpenStream): void {
     this.#engine.checkServing();
-    if (open.streamId.length > 128) {
+    if (Buffer.byteLength(open.streamId) > 128) {
       throw leatError("REQUEST_INVALID", { field: "open.stream_id", problem: "longer than 128 bytes" });
     }
     const opened = (): void => {
@@ -152,9 +154,17 @@ export class StreamSession implements BatchOwner {
       this.#admit(view, pipeline);
       return;
     }
+    // One batch at a time waits, so that none overtakes another and only one has to be kept when there is no room.
+    this.#building = true;
+    const built = (next: () => void): void => {
+      this.#building = false;
+      next();
+      this.#flow();
+    };
     this.#engine.registry.resolve(open.target).then(
-      (built) => this.#admit(view, built),
-      (error) => this.#answer(view.sequence, this.#errorReply(view.sequence, LeatError.from(error))),
+      (found) => built(() => this.#admit(view, found)),
+      (error) =>
+        built(() => this.#answer(view.sequence, this.#errorReply(view.sequence, LeatError.from(error)))),
     );
   }
 
@@ -264,6 +274,7 @@ export class StreamSession implements BatchOwner {
   #flow(): void {
     const stop =
       this.#state.t === "opening" ||
+      this.#building ||
       this.#held !== undefined ||
       this.#blocked ||
       (this.#state.t === "open" && this.#unanswered >= this.#window);

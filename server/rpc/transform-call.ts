@@ -51,10 +51,10 @@ export function startTransform(
         settle(outcome);
       },
     };
-    const batch = { bytes, start, end, mergeable: isSmall(engine, call), sequence: 0 };
+    const batch = { bytes, start, end, mergeable: isSmall(engine, call, records), sequence: 0 };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
   };
-  check(engine, call);
+  const records = check(engine, call);
   const pipeline = engine.registry.resolveNow(call.target);
   if (pipeline !== undefined) run(pipeline);
   else engine.registry.resolve(call.target).then(run).catch(settle);
@@ -64,8 +64,8 @@ export function startTransform(
   };
 }
 
-/** Refuses what cannot be run, before it takes up room. */
-function check(engine: Engine, { bytes, start, end }: TransformCall): void {
+/** Refuses what cannot be run, before it takes up room. @returns how many records there are */
+function check(engine: Engine, { bytes, start, end }: TransformCall): number {
   engine.checkServing();
   engine.checkBatchSize(end - start);
   try {
@@ -78,12 +78,15 @@ function check(engine: Engine, { bytes, start, end }: TransformCall): void {
         measured: records,
       });
     }
+    return records;
   } catch (error) {
     if (error instanceof WireError) throw leatError("BATCH_MALFORMED", { problem: error.message });
     throw error;
   }
 }
 
-function isSmall(engine: Engine, { start, end }: TransformCall): boolean {
-  return end - start <= engine.limits.maxCoalescedBytes / 4;
+/** Whether a call may share a crossing: as many as may be merged must still be one batch within its limits. */
+function isSmall(engine: Engine, { start, end }: TransformCall, records: number): boolean {
+  const { maxCoalescedBytes, maxCoalescedCalls, maxBatchRecords } = engine.limits;
+  return end - start <= maxCoalescedBytes / 4 && records * maxCoalescedCalls <= maxBatchRecords;
 }
