@@ -6,16 +6,15 @@
 
 import { Admission } from "./admission/admission.ts";
 import type { Clock } from "./clock.ts";
-import { leatError } from "./errors.ts";
+import { makeDataPath } from "./data-path.ts";
 import type { Limits } from "./limits.ts";
-import { CompiledModuleCache } from "./module/cache.ts";
-import { Completion } from "./outcome/completion.ts";
-import { GuestTalk } from "./outcome/guest-talk.ts";
-import { Pool } from "./pool/pool.ts";
-import { Registry } from "./registry/registry.ts";
+import type { Pool } from "./pool/pool.ts";
+import type { Registry } from "./registry/registry.ts";
 import { Engine } from "./rpc/engine.ts";
-import { Scheduler } from "./scheduling/scheduler.ts";
-import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
+import type { DeadLetterSink } from "./store/dead-letter-store.ts";
+import type { ModuleStore } from "./store/module-store.ts";
+import { LedgerRows } from "./supervision/ledger-rows.ts";
+import { Quarantine } from "./supervision/quarantine.ts";
 import { BatchTracer } from "./telemetry/batch-trace.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -33,6 +32,17 @@ export interface CoreOptions {
   /** Makes spans in place of the telemetry's. */
   readonly tracer: ConstructorParameters<typeof BatchTracer>[0];
   readonly moduleStore: ModuleStore | undefined;
+  /** Keeps dead letters; undefined for a server that keeps none. */
+  readonly deadLetters: DeadLetterSink | undefined;
+  readonly supervision: SupervisionFiles | undefined;
+}
+
+/** The files through which a server process and its supervisor talk beyond the process's death. */
+export interface SupervisionFiles {
+  /** Where the process says what it runs. Made anew at each start. */
+  readonly ledger: string;
+  /** The book of modules in quarantine. */
+  readonly quarantine: string;
 }
 
 /** The parts that the doors and the life cycle use. */
@@ -50,9 +60,17 @@ export interface Core {
 }
 
 /** Makes and wires the parts. Nothing runs yet: start the pool. */
-export function makeCore({ limits, clock, logger, telemetry, tracer, moduleStore }: CoreOptions): Core {
+export function makeCore(options: CoreOptions): Core {
+  const { limits, clock, logger, telemetry } = options;
   const stats = new Stats(clock.nowMs(), limits);
-  const { pool, scheduler, cache, registry } = makeDataPath(limits, clock, logger, stats, moduleStore);
+  const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
+  const quarantine = new Quarantine(options.supervision?.quarantine, clock);
+  if (quarantine.problem !== undefined)
+    logger.warn({ problem: quarantine.problem }, "the quarantine could not be read, and is empty");
+  const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
+  const { pool, scheduler, cache, registry } = makeDataPath({ ...options, stats, tracer, quarantine, ledger });
+  stats.quarantined = () =>
+    registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => {
@@ -64,7 +82,7 @@ export function makeCore({ limits, clock, logger, telemetry, tracer, moduleStore
     clock,
     registry,
     admission,
-    tracer: new BatchTracer(tracer ?? telemetry.tracer, clock),
+    tracer,
     scheduler,
     snapshot: (pipeline) => {
       refresh();
@@ -84,46 +102,9 @@ export function makeCore({ limits, clock, logger, telemetry, tracer, moduleStore
     },
     close: async () => {
       await pool.close();
+      ledger?.close();
       await metrics.shutdown();
       await telemetry.shutdown();
     },
   };
-}
-
-/** From the queue to the workers and back, and the registry that feeds them. */
-function makeDataPath(
-  limits: Readonly<Limits>,
-  clock: Clock,
-  logger: Logger,
-  stats: Stats,
-  moduleStore: ModuleStore | undefined,
-): { pool: Pool; scheduler: Scheduler; cache: CompiledModuleCache; registry: Registry } {
-  const completion = new Completion(limits, clock, stats);
-  const scheduler = new Scheduler(limits, () => pool);
-  const pool: Pool = new Pool(limits, clock, stats.pool, {
-    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
-    again: (crossing) => {
-      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-      else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
-      else scheduler.again(crossing);
-    },
-    room: () => scheduler.room(),
-    guest: (message) => guests.take(message),
-    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
-  });
-  const cache = new CompiledModuleCache(limits);
-  const registry = new Registry({
-    limits,
-    clock,
-    store: moduleStore ?? new MemoryModuleStore(),
-    cache,
-    pool,
-    onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
-    onPipelineUnused: (pipeline) => {
-      scheduler.forget(pipeline);
-      pool.drop(pipeline);
-    },
-  });
-  const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
-  return { pool, scheduler, cache, registry };
 }

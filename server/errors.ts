@@ -107,6 +107,11 @@ export const catalogue = {
     (d: { module: string; pipelines: string }) =>
       `module ${d.module} is used by ${d.pipelines}; delete or change that first`,
   ),
+  MODULE_QUARANTINED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; digest: string; since: string; until: string; problem: string }) =>
+      `module ${d.module} is in quarantine since ${d.since} until ${d.until}: ${d.problem}`,
+  ),
   TOO_MANY_MODULES: entry("RESOURCE_EXHAUSTED", overLimit("too many modules are loaded")),
   PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),
   PIPELINE_INVALID: entry(
@@ -134,9 +139,18 @@ export const catalogue = {
   DEADLINE_EXCEEDED: entry("DEADLINE_EXCEEDED", () => "the call's deadline passed"),
   CANCELLED: entry("CANCELLED", () => "the call was cancelled"),
   DRAINING: entry("UNAVAILABLE", () => "the server is draining; send the call to another server"),
+  BREAKER_OPEN: entry(
+    "UNAVAILABLE",
+    (d: { module: string }) => `module ${d.module} broke too often of late and is not called for a while`,
+  ),
   WORKER_LOST: entry(
     "UNAVAILABLE",
     (d: { problem: string }) => `the worker was lost before it could run the batch: ${d.problem}`,
+  ),
+  DEAD_LETTER_NOT_FOUND: entry("NOT_FOUND", (d: { id: string }) => `no dead letter ${d.id}`),
+  STORE_UNAVAILABLE: entry(
+    "UNAVAILABLE",
+    (d: { problem: string }) => `the store of dead letters cannot be used: ${d.problem}`,
   ),
   INTERNAL: entry("INTERNAL", (d: { problem: string }) => `internal error: ${d.problem}`),
 } as const;
@@ -161,7 +175,7 @@ export class LeatError extends Error {
   readonly status: StatusName;
   /** What the message was made from, as text by name: the metadata of `google.rpc.ErrorInfo`. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** How long to wait before a retry, in milliseconds, where that helps. */
+  /** How long to wait before a retry, in whole milliseconds, where that helps. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -174,7 +188,7 @@ export class LeatError extends Error {
     this.reason = reason;
     this.status = catalogue[reason].status;
     this.metadata = metadata;
-    this.retryAfterMs = options?.retryAfterMs;
+    this.retryAfterMs = options?.retryAfterMs === undefined ? undefined : Math.ceil(options.retryAfterMs);
   }
 
   /** Turns anything that was thrown into an error of the catalogue; what is not one becomes `INTERNAL`, keeping its cause. */
@@ -218,7 +232,13 @@ export const recordFailureCodes = {
   output_too_large: "the module returned more than the server allows",
   init_failed: "the module could not be started or refused its configuration",
   worker_lost: "the worker died while it ran the record",
+  breaker_open: "the module broke too often of late and is not called for a while",
 } as const;
 
 /** A code with which the host fails a record. */
 export type RecordFailureCode = keyof typeof recordFailureCodes;
+
+/** Whether a failure's code is one of the host's: the module broke, it did not refuse. */
+export function isHostCode(code: string): code is RecordFailureCode {
+  return Object.hasOwn(recordFailureCodes, code);
+}

@@ -135,8 +135,30 @@ export interface Limits {
   maxCountersPerStage: number;
   /** The name of a custom counter. Default 64 bytes. */
   maxCounterNameBytes: number;
+  /** A dead letter's age; older ones are removed. Default 7 days. */
+  maxDeadLetterAgeMs: number;
+  /** Dead letters in all, with their indexes; the oldest give way. The file may be larger by what was removed of late. Default 1 GiB. */
+  maxDeadLetterBytes: number;
+  /** Dead letters that wait to be written. Default 64 MiB. */
+  maxDeadLetterQueueBytes: number;
+  /** Dead letters written in one transaction, unless one write alone has more. Default 4 MiB. */
+  maxDeadLetterWriteBytes: number;
+  /** Dead letters of one replay that are under way at once. Default 16. */
+  maxReplaysInFlight: number;
+  /** How long the store waits for another process that has its file locked. Default 5,000 ms. */
+  maxStoreLockMs: number;
   /** How long the end of the server waits for a collector to take the last spans and metrics. Default 5,000 ms. */
   maxTelemetryFlushMs: number;
+  /** Tries of one record at one stage. Default 10. */
+  maxRetryAttempts: number;
+  /** One wait before a retry. Default 60 s. */
+  maxRetryBackoffMs: number;
+  /** Calls that a breaker looks back on. Default 1,000. */
+  maxBreakerWindow: number;
+  /** Restarts of a server process that ends by itself, within `restartWindowMs`, before `leat serve` gives up. Default 20. */
+  maxRestarts: number;
+  /** The time over which restarts are counted. Default 60 s. */
+  restartWindowMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
   maxDrainMs: number;
 }
@@ -200,7 +222,18 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFailureCodesPerStage: 64,
   maxCountersPerStage: 64,
   maxCounterNameBytes: 64,
+  maxDeadLetterAgeMs: 7 * 24 * 3_600_000,
+  maxDeadLetterBytes: 1024 * MiB,
+  maxDeadLetterQueueBytes: 64 * MiB,
+  maxDeadLetterWriteBytes: 4 * MiB,
+  maxReplaysInFlight: 16,
+  maxStoreLockMs: 5_000,
   maxTelemetryFlushMs: 5_000,
+  maxRetryAttempts: 10,
+  maxRetryBackoffMs: 60_000,
+  maxBreakerWindow: 1_000,
+  maxRestarts: 20,
+  restartWindowMs: 60_000,
   maxDrainMs: 30_000,
 });
 

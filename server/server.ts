@@ -5,7 +5,7 @@
  */
 
 import { type Clock, systemClock } from "./clock.ts";
-import { type Core, makeCore } from "./core.ts";
+import { type Core, makeCore, type SupervisionFiles } from "./core.ts";
 import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
 import { setEngineFlags } from "./module/engine-flags.ts";
@@ -13,6 +13,7 @@ import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
+import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
@@ -37,6 +38,10 @@ export interface ServerOptions {
   readonly tracer?: ConstructorParameters<typeof BatchTracer>[0];
   /** Where modules are kept. Default: in memory. */
   readonly moduleStore?: ModuleStore;
+  /** Keeps dead letters. Default: none are kept, and records that would become some fail without an id. */
+  readonly deadLetters?: DeadLetterSink;
+  /** Where to leave word for a supervisor, and where it leaves word. Default: nobody supervises the process. */
+  readonly supervision?: SupervisionFiles;
   /** The time. Default: the machine's clock. */
   readonly clock?: Clock;
   /** Loads modules and pipelines before the server takes calls; what it throws ends the start. */
@@ -76,7 +81,8 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const clock = options.clock ?? systemClock;
   const { tracer, moduleStore } = options;
-  const core = makeCore({ limits, clock, logger, telemetry, tracer, moduleStore });
+  const { deadLetters } = options;
+  const core = makeCore({ limits, clock, logger, telemetry, tracer, moduleStore, deadLetters });
   const server = new RunningServer(core, options);
   await server.start();
   return server;

@@ -29,6 +29,23 @@ export interface Report {
   readonly failures: readonly StageFailures[];
   /** The first failures, for traces. */
   readonly samples: readonly FailureSample[];
+  /** Failures that the main thread deals with: their stages retry, or keep dead letters. */
+  readonly matters: readonly FailureMatter[];
+}
+
+/** A failure that is not settled by the result alone. */
+export interface FailureMatter {
+  /** The record's place in the crossing's input. */
+  readonly index: number;
+  readonly stage: number;
+  readonly code: string;
+  readonly message: string;
+  /** Whether the stage's policy would try the record again. */
+  readonly retry: boolean;
+  /** Whether the stage keeps it as a dead letter. */
+  readonly letter: boolean;
+  /** What the stage was given, an encoded Record; undefined at the first stage, where it is the input itself. */
+  readonly input: Uint8Array | undefined;
 }
 
 /** One failure, for a trace. */

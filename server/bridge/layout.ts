@@ -128,7 +128,7 @@ export const SegmentWord = {
 export const ExclusionWord = { stage: 0, record: 1, code: 2, size: 4 } as const;
 
 /** Why a record must not be run again. */
-export const ExclusionCode = { timeout: 0, workerLost: 1, initTimeout: 2 } as const;
+export const ExclusionCode = { timeout: 0, workerLost: 1, initTimeout: 2, breakerOpen: 3 } as const;
 
 /** `record` of an exclusion: the stage's whole input. */
 export const wholeStage = -1;

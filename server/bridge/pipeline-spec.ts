@@ -13,7 +13,32 @@ export interface StageIdentity {
 }
 
 /** What becomes of a record that a stage fails. */
-export type FailurePolicy = "fail" | "drop" | "pass";
+export type FailurePolicy = "fail" | "drop" | "pass" | "dead_letter";
+
+/** How a record that fails is tried again, resolved. */
+export interface RetrySpec {
+  /** Tries in all; 1 means no retry. */
+  readonly attempts: number;
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly factor: number;
+  /** The share of each wait that is left to chance, 0 to 1. */
+  readonly jitter: number;
+  /** Whether faults of the module are tried again, too. */
+  readonly faults: boolean;
+}
+
+/** When to stop calling a module that keeps breaking, resolved. */
+export interface BreakerSpec {
+  /** Calls with a fault among the last `window` that open the breaker. */
+  readonly faults: number;
+  readonly window: number;
+  readonly openMs: number;
+  /** Successes in a row that close it again. */
+  readonly probes: number;
+  /** Whether calls with record failures count, too. */
+  readonly recordFailures: boolean;
+}
 
 /** One stage, resolved: no defaults are left open. */
 export interface StageSpec {
@@ -41,6 +66,10 @@ export interface StageSpec {
   readonly memoryBytes: number;
   /** What becomes of a record that fails. */
   readonly onFailure: FailurePolicy;
+  /** How a record that fails is tried again. */
+  readonly retry: RetrySpec;
+  /** When to stop calling the module; undefined for never. */
+  readonly breaker: BreakerSpec | undefined;
   /** Whether each batch gets a new instance. */
   readonly fresh: boolean;
 }
@@ -52,4 +81,6 @@ export interface PipelineSpec {
   /** The pipeline's name, or its modules' names for an inline chain. */
   readonly name: string;
   readonly stages: readonly StageSpec[];
+  /** Until when a module of it runs on probation after an abort, in milliseconds since the Unix epoch. Unset when none does. */
+  readonly probationUntilMs?: number;
 }

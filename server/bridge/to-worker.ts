@@ -6,6 +6,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { Limits } from "../limits.ts";
+import type { LedgerSeat } from "../supervision/ledger-format.ts";
 import type { PipelineSpec } from "./pipeline-spec.ts";
 
 /** What a worker thread is started with. */
@@ -18,6 +19,8 @@ export interface WorkerStart {
   readonly port: MessagePort;
   /** A number that names the worker in telemetry. */
   readonly worker: number;
+  /** Its row in the crash ledger; undefined where nobody supervises the process. */
+  readonly ledger: LedgerSeat | undefined;
 }
 
 /** Makes a pipeline known, before the first slot that names it. */

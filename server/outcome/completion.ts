@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { FailureMatter } from "../bridge/from-worker.ts";
 import { Outcome, Slot } from "../bridge/layout.ts";
 import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
@@ -15,18 +16,33 @@ import { SegmentResult } from "../pool/slot-result.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import { PipelineStats, type Stats } from "../telemetry/stats.ts";
 import { countCrossing } from "./accounting.ts";
+import type { Breakers } from "./breakers.ts";
 import { batchTiming } from "./timing.ts";
+
+/** Takes a batch over; copies the result. */
+export type BeginAftermath = (job: BatchJob, result: BatchResult, matters: readonly FailureMatter[]) => void;
 
 /** Answers crossings. */
 export class Completion {
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #stats: Stats;
+  readonly #breakers: Breakers;
+  readonly #beginAftermath: BeginAftermath;
 
-  constructor(limits: Readonly<Limits>, clock: Clock, stats: Stats) {
+  /** @param beginAftermath - takes a batch over whose failures policies deal with */
+  constructor(
+    limits: Readonly<Limits>,
+    clock: Clock,
+    stats: Stats,
+    breakers: Breakers,
+    beginAftermath: BeginAftermath,
+  ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#stats = stats;
+    this.#breakers = breakers;
+    this.#beginAftermath = beginAftermath;
   }
 
   /** A worker has completed the crossing's slot. */
@@ -34,6 +50,7 @@ export class Completion {
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
+    if (crossing.purpose === "serve") this.#breakers.completed(worker, crossing, slot);
     worker.holdSlot(slot, crossing.jobs.length);
     const error = this.#errorOf(worker, crossing, slot);
     if (error !== undefined) {
@@ -46,15 +63,22 @@ export class Completion {
     }
     this.#trace(worker, crossing, slot, undefined);
     const copyFromMs = this.#clock.nowMs();
+    const matters = crossing.report?.matters ?? noMatters;
+    let firstInput = 0;
     for (let segment = 0; segment < crossing.jobs.length; segment++) {
       const job = crossing.jobs[segment] as BatchJob;
-      this.#answer(stats, job, new SegmentResult(worker, slot, segment, output));
+      const result = new SegmentResult(worker, slot, segment, output);
+      const { recordsIn } = result;
+      if (matters.length === 0) this.#answer(stats, job, result);
+      else this.#answerWith(stats, job, result, mattersWithin(matters, firstInput, recordsIn));
+      firstInput += recordsIn;
     }
     stats.copyOut.add((this.#clock.nowMs() - copyFromMs) * 1e6);
   }
 
   /** The crossing will not be run: answers its calls with the error. */
   abandon(crossing: Crossing, error: LeatError): void {
+    this.#breakers.abandon(crossing);
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     for (const job of crossing.jobs) {
@@ -73,10 +97,38 @@ export class Completion {
     for (const job of crossing.jobs) job.settle(leatError("WORKER_LOST", { problem }));
   }
 
+  /** Answers a batch that an aftermath has dealt with. */
+  answer(job: BatchJob, result: BatchResult): void {
+    this.#answer(this.#stats.pipeline(job.pipeline.spec.name), job, result);
+  }
+
+  /** Answers a batch unless its failures have to be dealt with first. */
+  #answerWith(
+    stats: PipelineStats,
+    job: BatchJob,
+    result: BatchResult,
+    matters: readonly FailureMatter[],
+  ): void {
+    if (job.owner.matters !== undefined) {
+      job.owner.matters(job, matters);
+      this.#answer(stats, job, result);
+    } else if (matters.length === 0 || job.cancelled) {
+      this.#answer(stats, job, result);
+    } else {
+      this.#beginAftermath(job, result, matters);
+      result.release();
+    }
+  }
+
   #answer(stats: PipelineStats, job: BatchJob, result: BatchResult): void {
     if (job.cancelled) {
       result.release();
       job.settle(leatError("CANCELLED"));
+      return;
+    }
+    // A run that is part of a batch's aftermath is counted with the batch.
+    if (job.owner.matters !== undefined) {
+      job.settle(result);
       return;
     }
     const { length } = result;
@@ -121,6 +173,19 @@ export class Completion {
       job.trace?.finish(batchTiming(this.#clock.nowMs(), job, crossing, { worker, slot }, error));
     }
   }
+}
+
+const noMatters: readonly FailureMatter[] = [];
+
+/** The matters of one call's inputs, with its own indexes. */
+function mattersWithin(
+  matters: readonly FailureMatter[],
+  firstInput: number,
+  inputs: number,
+): FailureMatter[] {
+  return matters
+    .filter(({ index }) => index >= firstInput && index < firstInput + inputs)
+    .map((matter) => ({ ...matter, index: matter.index - firstInput }));
 }
 
 /** Takes the figures of warm-ups, which nobody reads. */

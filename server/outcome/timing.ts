@@ -26,13 +26,13 @@ export function batchTiming(
     startedMs,
     endMs: nowMs,
     worker: ran?.worker.number ?? 0,
-    stages: ran === undefined ? [] : stageTimings(crossing, ran.worker, ran.slot),
+    stages: ran === undefined ? [] : stageTimings(job, crossing, ran.worker, ran.slot),
     failures: crossing.report?.samples ?? [],
     error,
   };
 }
 
-function stageTimings(crossing: Crossing, worker: WorkerHandle, slot: number): StageTiming[] {
+function stageTimings(job: BatchJob, crossing: Crossing, worker: WorkerHandle, slot: number): StageTiming[] {
   const { words, times } = worker.memory;
   const begun = words[worker.memory.slot(slot) + Slot.stagesBegun] as number;
   return crossing.pipeline.spec.stages.slice(0, begun).map((spec, index) => {
@@ -48,7 +48,7 @@ function stageTimings(crossing: Crossing, worker: WorkerHandle, slot: number): S
       recordsIn: words[entry + StageWord.recordsIn] as number,
       recordsOut: words[entry + StageWord.recordsOut] as number,
       recordsFailed: words[entry + StageWord.recordsFailed] as number,
-      attempt: crossing.attempts,
+      attempt: job.priorAttempts + crossing.attempts,
       instanceReused: words[entry + StageWord.instancesCreated] === 0,
     };
   });

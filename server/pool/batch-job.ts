@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { FailureMatter } from "../bridge/from-worker.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { BatchTrace } from "../telemetry/batch-trace.ts";
 import type { Crossing } from "./crossing.ts";
@@ -27,6 +28,8 @@ export interface BatchResult {
 
 /** Who waits for a batch. */
 export interface BatchOwner {
+  /** Takes the failures that policies deal with, before {@link settled}; without this, the batch gets an aftermath. */
+  matters?(job: BatchJob, matters: readonly FailureMatter[]): void;
   /** The batch is answered: called once. The owner releases the result, and the batch's admission. */
   settled(job: BatchJob, outcome: BatchResult | LeatError): void;
 }
@@ -44,15 +47,21 @@ export class BatchJob {
   readonly admittedMs: number;
   /** The batch's number in its stream, for the owner. 0 outside of streams. */
   readonly sequence: number;
+  /** The name of its stream, or empty. */
+  readonly streamId: string;
   /** The crossing that runs it, while one does. */
   crossing: Crossing | undefined = undefined;
+  /** What deals with its failures, after its run. */
+  aftermath: { abandon(nowMs: number): void } | undefined = undefined;
+  /** How often its records were tried before. */
+  priorAttempts = 0;
   /** Whether nobody waits for it any more. */
   cancelled = false;
   /** Whether it was answered. */
   settled = false;
   /** Its trace, when one is recorded. */
   trace: BatchTrace | undefined = undefined;
-  readonly #owner: BatchOwner;
+  readonly owner: BatchOwner;
 
   constructor(
     owner: BatchOwner,
@@ -63,16 +72,18 @@ export class BatchJob {
       readonly end: number;
       readonly mergeable: boolean;
       readonly sequence: number;
+      readonly streamId: string;
     },
     admittedMs: number,
   ) {
-    this.#owner = owner;
+    this.owner = owner;
     this.pipeline = pipeline;
     this.bytes = batch.bytes;
     this.start = batch.start;
     this.end = batch.end;
     this.mergeable = batch.mergeable;
     this.sequence = batch.sequence;
+    this.streamId = batch.streamId;
     this.admittedMs = admittedMs;
     pipeline.hold();
   }
@@ -87,7 +98,7 @@ export class BatchJob {
     if (this.settled) throw new Error("a batch was answered twice");
     this.settled = true;
     this.crossing = undefined;
-    this.#owner.settled(this, outcome);
+    this.owner.settled(this, outcome);
     this.pipeline.release();
   }
 
@@ -98,6 +109,7 @@ export class BatchJob {
   cancel(nowMs: number): void {
     if (this.cancelled || this.settled) return;
     this.cancelled = true;
+    this.aftermath?.abandon(nowMs);
     if (this.crossing === undefined) this.settle(leatError("CANCELLED"));
     else this.crossing.noteCancelled(nowMs);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FailureSample, StageFailures } from "../bridge/from-worker.ts";
+import type { FailureMatter, FailureSample, StageFailures } from "../bridge/from-worker.ts";
 import { maxExclusions } from "../bridge/layout.ts";
 import type { BatchJob } from "./batch-job.ts";
 import type { ServingPipeline } from "./serving-pipeline.ts";
@@ -21,6 +21,7 @@ export interface CrossingReport {
   readonly problem?: string;
   readonly failures: readonly StageFailures[];
   readonly samples: readonly FailureSample[];
+  readonly matters: readonly FailureMatter[];
 }
 
 /** Tells the guest of a slot that nobody waits for it any more. */
@@ -30,6 +31,8 @@ export interface SlotCanceller {
 
 /** Most crossings never exclude anything. */
 const noExclusions: readonly CrossingExclusion[] = [];
+
+const noProbes: readonly string[] = [];
 
 /** One or more jobs of one pipeline that run together. */
 export class Crossing {
@@ -52,6 +55,8 @@ export class Crossing {
   cancelledMs: number | undefined = undefined;
   /** Records that stopped a worker before. */
   exclusions: readonly CrossingExclusion[] = noExclusions;
+  /** Digests of modules whose half-open breakers this crossing tries. */
+  probes: readonly string[] = noProbes;
   report: CrossingReport | undefined = undefined;
   #worker: SlotCanceller | undefined = undefined;
   #slot = -1;

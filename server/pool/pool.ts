@@ -9,6 +9,7 @@ import { Control } from "../bridge/layout.ts";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
+import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
@@ -21,6 +22,8 @@ export interface PoolEvents {
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
   /** A crossing must run again, ahead of what waits. */
   again(crossing: Crossing): void;
+  /** A stage of a crossing has brought its worker down. */
+  fault(crossing: Crossing, stage: number): void;
   /** There is room that was not there before. */
   room(): void;
   /** A guest said something. */
@@ -38,6 +41,7 @@ export class Pool {
   readonly #clock: Clock;
   readonly #events: PoolEvents;
   readonly #stats: PoolStats;
+  readonly #ledger: LedgerRows | undefined;
   readonly #workers: WorkerHandle[] = [];
   readonly #spares: WorkerHandle[] = [];
   readonly #lent = new Set<WorkerHandle>();
@@ -47,10 +51,18 @@ export class Pool {
   #closing = false;
   #failedStarts = 0;
 
-  constructor(limits: Readonly<Limits>, clock: Clock, stats: PoolStats, events: PoolEvents) {
+  /** @param ledger - where workers say what they run; undefined where nobody supervises the process */
+  constructor(
+    limits: Readonly<Limits>,
+    clock: Clock,
+    stats: PoolStats,
+    events: PoolEvents,
+    ledger?: LedgerRows,
+  ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#stats = stats;
+    this.#ledger = ledger;
     this.#events = events;
     this.#watchdog = new Watchdog(
       limits,
@@ -179,7 +191,7 @@ export class Pool {
       guest: (message) => this.#events.guest(message),
       dead: (worker, reason, left, running) => this.#dead(worker, reason, left, running),
     };
-    return new WorkerHandle(this.#limits, this.#clock, events);
+    return new WorkerHandle(this.#limits, this.#clock, events, this.#ledger);
   }
 
   #ready(worker: WorkerHandle): void {
@@ -280,8 +292,10 @@ export class Pool {
   ): void {
     const { words } = worker.memory;
     if (stopped !== undefined && stopped.crossing === running) {
+      if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
       afterOverrun(running, stopped.overrun, this.#limits, this.#clock.nowMs());
     } else if (stopped === undefined) {
+      this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
     }
   }

@@ -16,6 +16,8 @@ import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import type { Clock } from "../clock.ts";
 import type { Limits } from "../limits.ts";
+import type { LedgerSeat } from "../supervision/ledger-format.ts";
+import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Crossing } from "./crossing.ts";
 import { writeCrossing } from "./slot-writer.ts";
 
@@ -66,6 +68,7 @@ export class WorkerHandle {
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #events: WorkerEvents;
+  readonly #ledger: { readonly rows: LedgerRows; readonly seat: LedgerSeat } | undefined;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #submit: RingWriter;
@@ -80,7 +83,12 @@ export class WorkerHandle {
   #problem: unknown;
   #unrung = false;
 
-  constructor(limits: Readonly<Limits>, clock: Clock, events: WorkerEvents) {
+  constructor(
+    limits: Readonly<Limits>,
+    clock: Clock,
+    events: WorkerEvents,
+    ledger: LedgerRows | undefined,
+  ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#events = events;
@@ -94,7 +102,14 @@ export class WorkerHandle {
     this.#freeSlots = Array.from({ length: this.memory.layout.slots }, (_, slot) => slot).reverse();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    const start: WorkerStart = { shared: this.memory.shared, limits, port: port2, worker: this.number };
+    this.#ledger = ledger && { rows: ledger, seat: ledger.take() };
+    const start: WorkerStart = {
+      shared: this.memory.shared,
+      limits,
+      port: port2,
+      worker: this.number,
+      ledger: this.#ledger?.seat,
+    };
     this.#worker = new Worker(entry, {
       name: `leat-${this.number}`,
       workerData: start,
@@ -311,6 +326,7 @@ export class WorkerHandle {
   }
 
   #exited(): void {
+    this.#ledger?.rows.free(this.#ledger.seat);
     const reason = this.state.t === "stopping" ? this.state.reason : this.#exitReason();
     this.#readMessages();
     for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Cursor, isUtf8, WireError } from "./wire.ts";
+import { Cursor, isUtf8, WireError } from "./wire.ts";
 
 /** `RecordBatch.records`, length-delimited. */
 export const recordTag = (1 << 3) | 2;
@@ -103,4 +103,30 @@ function walkHeader(cursor: Cursor): void {
     }
   }
   cursor.end = recordEnd;
+}
+
+/** One record of an encoded batch. */
+export interface RecordBody {
+  /** With its tag and length: a batch of one. */
+  readonly framed: Buffer;
+  /** The encoded Record alone. */
+  readonly body: Buffer;
+}
+
+/** The records of a batch that was checked before, as views of its bytes. Allocates: not for the hot path. */
+export function recordBodies(bytes: Buffer, start: number, end: number): RecordBody[] {
+  const cursor = new Cursor();
+  cursor.reset(bytes, start, end);
+  const bodies: RecordBody[] = [];
+  while (!cursor.done) {
+    const from = cursor.position++;
+    const length = cursor.length();
+    const bodyStart = cursor.position;
+    cursor.advance(length);
+    bodies.push({
+      framed: bytes.subarray(from, cursor.position),
+      body: bytes.subarray(bodyStart, cursor.position),
+    });
+  }
+  return bodies;
 }

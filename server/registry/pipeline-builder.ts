@@ -10,6 +10,8 @@ import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import { type CompiledModule, compileModule } from "../module/compile.ts";
 import type { ModuleStore } from "../store/module-store.ts";
+import type { LedgerRows } from "../supervision/ledger-rows.ts";
+import type { Quarantine } from "../supervision/quarantine.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import type { StageDefinition } from "./pipeline-definition.ts";
 
@@ -29,22 +31,28 @@ export class PipelineBuilder {
   readonly #catalog: ModuleCatalog;
   readonly #store: ModuleStore;
   readonly #cache: CompiledModuleCache;
+  readonly #quarantine: Quarantine;
+  readonly #ledger: LedgerRows | undefined;
 
   constructor(
     limits: Readonly<Limits>,
     catalog: ModuleCatalog,
     store: ModuleStore,
     cache: CompiledModuleCache,
+    quarantine: Quarantine,
+    ledger: LedgerRows | undefined,
   ) {
     this.#limits = limits;
     this.#catalog = catalog;
     this.#store = store;
     this.#cache = cache;
+    this.#quarantine = quarantine;
+    this.#ledger = ledger;
   }
 
   /**
    * @param resolve - finds modules instead of the catalog, when a change of the catalog is only tried
-   * @throws LeatError MODULE_NOT_FOUND, or what compilation says
+   * @throws LeatError MODULE_NOT_FOUND, MODULE_QUARANTINED, or what compilation says
    */
   async build(
     name: string,
@@ -52,10 +60,13 @@ export class PipelineBuilder {
     resolve: ResolveModule = (reference) => this.#catalog.resolve(reference),
   ): Promise<PipelineSpec> {
     const entries = stages.map((stage) => resolve(stage.module));
+    for (const { digest, name: module, version } of entries)
+      this.#quarantine.check(digest, `${module}@${version}`);
     const built = await Promise.all(
       stages.map((stage, index) => this.#buildStage(stage, entries[index] as ModuleEntry)),
     );
-    return { id: nextPipelineId(), name, stages: built };
+    const probation = Math.max(0, ...entries.map(({ digest }) => this.#quarantine.probationUntilMs(digest)));
+    return { id: nextPipelineId(), name, stages: built, probationUntilMs: probation };
   }
 
   async #buildStage(stage: StageDefinition, entry: ModuleEntry): Promise<StageSpec> {
@@ -74,6 +85,8 @@ export class PipelineBuilder {
       recordTimeoutMs: stage.recordTimeoutMs,
       memoryBytes: stage.memoryBytes,
       onFailure: stage.onFailure,
+      retry: stage.retry,
+      breaker: stage.breaker,
       fresh: stage.fresh,
     };
   }
@@ -86,7 +99,10 @@ export class PipelineBuilder {
         throw leatError("MODULE_NOT_FOUND", { module: `${entry.name}@${entry.version}` });
       return wasm;
     };
-    if (stage.memoryBytes === this.#limits.maxGuestMemoryBytes) return this.#cache.load(entry.digest, read);
-    return compileModule(await read(), { ...this.#limits, maxGuestMemoryBytes: stage.memoryBytes });
+    const compile = async (): Promise<CompiledModule> =>
+      stage.memoryBytes === this.#limits.maxGuestMemoryBytes
+        ? this.#cache.load(entry.digest, read)
+        : compileModule(await read(), { ...this.#limits, maxGuestMemoryBytes: stage.memoryBytes });
+    return this.#ledger?.whileCompiling(entry.digest, compile) ?? compile();
   }
 }

@@ -5,10 +5,11 @@
  */
 
 import { OnFailure, type Pipeline, type Stage } from "@leat/proto";
-import type { FailurePolicy } from "../bridge/pipeline-spec.ts";
+import type { BreakerSpec, FailurePolicy, RetrySpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import { isName, nameRule } from "./names.ts";
+import { readBreaker, readRetry } from "./resilience-definition.ts";
 
 /** A stage with every setting that the definition leaves open filled in. */
 export interface StageDefinition {
@@ -19,6 +20,8 @@ export interface StageDefinition {
   readonly recordTimeoutMs: number;
   readonly memoryBytes: number;
   readonly onFailure: FailurePolicy;
+  readonly retry: RetrySpec;
+  readonly breaker: BreakerSpec | undefined;
   readonly fresh: boolean;
 }
 
@@ -27,6 +30,7 @@ const policies: ReadonlyMap<number, FailurePolicy> = new Map<number, FailurePoli
   [OnFailure.FAIL, "fail"],
   [OnFailure.DROP, "drop"],
   [OnFailure.PASS, "pass"],
+  [OnFailure.DEAD_LETTER, "dead_letter"],
 ]);
 
 /** `InstancePolicy.FRESH`. */
@@ -60,7 +64,7 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
   if (!isName(name)) invalid(`${path}.name`, `"${cut(name)}" is no name: ${nameRule}`);
   const onFailure = policies.get(stage.onFailure);
   if (onFailure === undefined)
-    invalid(`${path}.on_failure`, `${stage.onFailure} is no policy; use FAIL, DROP or PASS`);
+    invalid(`${path}.on_failure`, `${stage.onFailure} is no policy; use FAIL, DROP, PASS or DEAD_LETTER`);
   if (stage.instances < 0 || stage.instances > freshPolicy) {
     invalid(`${path}.instances`, `${stage.instances} is no policy; use REUSE or FRESH`);
   }
@@ -97,6 +101,8 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
     ),
     memoryBytes: Math.floor(memory / wasmPageBytes) * wasmPageBytes,
     onFailure: onFailure ?? "fail",
+    retry: readRetry(stage.retry, `${path}.retry`, limits),
+    breaker: readBreaker(stage.breaker, `${path}.breaker`, limits),
     fresh: stage.instances === freshPolicy,
   };
 }

@@ -12,7 +12,8 @@ import { ServingPipeline } from "../pool/serving-pipeline.ts";
 /** A stored pipeline: what was put, and what runs. */
 export interface StoredPipeline {
   readonly definition: Pipeline;
-  readonly serving: ServingPipeline;
+  /** Undefined for one that was not built because a module of it was in quarantine. */
+  readonly serving: ServingPipeline | undefined;
 }
 
 /** Pipelines by name, and a bounded cache of inline ones. */
@@ -47,17 +48,29 @@ export class PipelineTable {
   }
 
   /** Stores a pipeline in place of the one of its name. Batches in flight finish on the old one. */
-  put(definition: Pipeline, spec: PipelineSpec): StoredPipeline {
-    const stored = { definition, serving: this.#serve(spec) };
-    const before = this.#stored.get(definition.name);
-    this.#stored.set(definition.name, stored);
-    before?.serving.retire();
+  put(definition: Pipeline, spec: PipelineSpec | undefined): StoredPipeline {
+    const stored = { definition, serving: spec && this.#serve(spec) };
+    this.#replace(stored);
     return stored;
+  }
+
+  /** As {@link put}, for a pipeline that was built. @returns what runs */
+  serve(definition: Pipeline, spec: PipelineSpec): ServingPipeline {
+    const serving = this.#serve(spec);
+    this.#replace({ definition, serving });
+    return serving;
+  }
+
+  #replace(stored: StoredPipeline): void {
+    const { name } = stored.definition;
+    const before = this.#stored.get(name);
+    this.#stored.set(name, stored);
+    before?.serving?.retire();
   }
 
   /** Deletes a stored pipeline. Batches in flight finish. */
   delete(name: string): void {
-    this.#stored.get(name)?.serving.retire();
+    this.#stored.get(name)?.serving?.retire();
     this.#stored.delete(name);
   }
 

@@ -75,7 +75,14 @@ export class WarmUp {
             else resolve({ report: settled(result, crossing) });
           },
         };
-        const whole = { bytes: batch, start: 0, end: batch.length, mergeable: false, sequence: 0 };
+        const whole = {
+          bytes: batch,
+          start: 0,
+          end: batch.length,
+          mergeable: false,
+          sequence: 0,
+          streamId: "",
+        };
         const job = new BatchJob(owner, pipeline, whole, this.#clock.nowMs());
         const crossing = new Crossing([job], "warm-up");
         this.#pool.dispatchTo(worker, crossing);

@@ -24,6 +24,8 @@ export interface Incoming {
   readonly mergeable: boolean;
   /** The batch's number in its stream; 0 outside of streams. */
   readonly sequence: number;
+  /** The name of its stream, or empty. */
+  readonly streamId: string;
 }
 
 /** Whether the server takes new work. */

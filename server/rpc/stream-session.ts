@@ -49,6 +49,7 @@ export class StreamSession implements BatchOwner {
   #state: SessionState = { t: "new" };
   #reorder: Reorder<Reply> | undefined;
   #window = 1;
+  #streamId = "";
   #expected = 1;
   #unanswered = 0;
   /** Replies that the transport has and has not taken the bytes of: these lie in a worker's memory. */
@@ -108,6 +109,7 @@ export class StreamSession implements BatchOwner {
       const { maxStreamWindow, maxBatchBytes, maxBatchRecords } = this.#engine.limits;
       this.#window = open.window === 0 ? maxStreamWindow : Math.min(open.window, maxStreamWindow);
       this.#expected = Number(open.afterSequence) + 1;
+      this.#streamId = open.streamId;
       if (!open.unordered) this.#reorder = new Reorder(this.#expected, (_, reply) => this.#emit(reply));
       this.#state = { t: "open", open };
       this.#sendMessage({
@@ -181,7 +183,7 @@ export class StreamSession implements BatchOwner {
       "batch",
       this,
       pipeline,
-      { bytes, start, end, mergeable: false, sequence: view.sequence },
+      { bytes, start, end, mergeable: false, sequence: view.sequence, streamId: this.#streamId },
       traceparent === "" ? undefined : traceparent,
       undefined,
     );

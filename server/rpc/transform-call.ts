@@ -51,7 +51,7 @@ export function startTransform(
         settle(outcome);
       },
     };
-    const batch = { bytes, start, end, mergeable: isSmall(engine, call, records), sequence: 0 };
+    const batch = { bytes, start, end, mergeable: isSmall(engine, call, records), sequence: 0, streamId: "" };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
   };
   const records = check(engine, call);

@@ -20,15 +20,20 @@ const maxHeldTurns = 3;
 export class Scheduler {
   readonly #queue: FairQueue;
   readonly #pool: () => Pool;
+  readonly #admit: (crossing: Crossing) => boolean;
   #planned = false;
   /** Whether something came since the last turn. */
   #fresh = false;
   #heldTurns = 0;
 
-  /** @param pool - asked for late, since the pool's events come here */
-  constructor(bounds: MergeBounds, pool: () => Pool) {
+  /**
+   * @param pool - asked for late, since the pool's events come here
+   * @param admit - asked before a crossing goes to a worker; false when it was answered instead
+   */
+  constructor(bounds: MergeBounds, pool: () => Pool, admit: (crossing: Crossing) => boolean) {
     this.#queue = new FairQueue(bounds);
     this.#pool = pool;
+    this.#admit = admit;
   }
 
   /** Takes a batch that was admitted. */
@@ -85,6 +90,7 @@ export class Scheduler {
     while (!this.#queue.empty && pool.hasRoom) {
       const crossing = this.#queue.take();
       if (crossing === undefined) return;
+      if (!this.#admit(crossing)) continue;
       if (!pool.dispatch(crossing)) {
         this.#queue.again(crossing);
         return;

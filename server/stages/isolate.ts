@@ -248,3 +248,12 @@ export function recordStarts(bytes: Uint8Array, start: number, end: number, reco
   starts[records] = end;
   return starts;
 }
+
+/** A copy of one record of a batch, without its tag and length. */
+export function recordBody(bytes: Uint8Array, starts: Uint32Array, index: number): Uint8Array {
+  const cursor = new Cursor();
+  cursor.reset(bytes, starts[index] as number, starts[index + 1] as number);
+  cursor.advance(1);
+  const length = cursor.length();
+  return Uint8Array.from(bytes.subarray(cursor.position, cursor.position + length));
+}

@@ -5,14 +5,15 @@
  * @module
  */
 
-import type { FailureSample, StageFailures } from "../bridge/from-worker.ts";
+import type { FailureMatter, FailureSample, StageFailures } from "../bridge/from-worker.ts";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { HostAbort } from "../module/trap.ts";
 import type { Failure } from "../record/result.ts";
 import { Composition } from "./composition.ts";
+import { mattersFor } from "./matters.ts";
 import { passFailedThrough } from "./pass-through.ts";
 import type { RunContext } from "./run-context.ts";
-import type { Exclusion, StageFailure } from "./stage-io.ts";
+import type { Exclusion, StageFailure, StageInput } from "./stage-io.ts";
 import { StageRunner } from "./stage-runner.ts";
 
 /** Receives what is measured of each stage. */
@@ -22,9 +23,6 @@ export interface StageProbe {
   /** A stage has run. */
   end(stage: number, recordsIn: number, recordsOut: number, recordsFailed: number, runner: StageRunner): void;
 }
-
-/** How many failures of a batch are described to the main thread for its traces. */
-const maxSamples = 16;
 
 /** One pipeline in one worker. After {@link run}, its fields hold what came out until the next run. */
 export class PipelineRunner {
@@ -41,6 +39,8 @@ export class PipelineRunner {
   readonly failureCounts: StageFailures[] = [];
   /** The first of all failures. */
   readonly samples: FailureSample[] = [];
+  /** Failures that are tried again or become dead letters. */
+  readonly matters: FailureMatter[] = [];
   readonly #context: RunContext;
 
   constructor(spec: PipelineSpec, context: RunContext, onCreate: (runner: StageRunner) => void) {
@@ -91,6 +91,7 @@ export class PipelineRunner {
       this.failures.length = 0;
       this.failureCounts.length = 0;
       this.samples.length = 0;
+      this.matters.length = 0;
     }
     this.composition.begin(records);
   }
@@ -101,7 +102,7 @@ export class PipelineRunner {
     const { output } = runner;
     const failed = output.failed.length;
     if (failed > 0) {
-      this.#note(runner, output.failed);
+      this.#note(runner, output.failed, input);
       if (runner.spec.onFailure === "pass") passFailedThrough(input, output);
     } else if (runner.lastFault !== undefined && input.records === 0) {
       const { code, message } = runner.lastFault;
@@ -114,18 +115,21 @@ export class PipelineRunner {
     return failed;
   }
 
-  #note(runner: StageRunner, failed: readonly StageFailure[]): void {
+  #note(runner: StageRunner, failed: readonly StageFailure[], input: StageInput): void {
     const { name, onFailure } = runner.spec;
+    const matter = mattersFor(runner, input);
     const counts = new Map<string, number>();
     const { maxFailureMessages } = this.#context.limits;
     for (const failure of failed) {
       counts.set(failure.code, (counts.get(failure.code) ?? 0) + 1);
       this.#sample(runner, failure);
-      if (onFailure !== "fail") continue;
+      const index = this.composition.originOf(failure.index);
+      if (matter !== undefined) this.matters.push(...matter(failure, index));
+      if (onFailure !== "fail" && onFailure !== "dead_letter") continue;
       const { code, retryable } = failure;
       const message = this.failures.length < maxFailureMessages ? failure.message : "";
       this.failures.push({
-        index: this.composition.originOf(failure.index),
+        index,
         code,
         message,
         stage: name,
@@ -137,7 +141,7 @@ export class PipelineRunner {
   }
 
   #sample(runner: StageRunner, failure: StageFailure): void {
-    if (this.samples.length >= maxSamples) return;
+    if (this.samples.length >= this.#context.limits.maxFailureEventsPerTrace) return;
     const { code, message } = failure;
     this.samples.push({
       index: this.composition.originOf(failure.index),

@@ -116,6 +116,20 @@ export class BatchTracer {
     this.#maxEvents = maxEvents;
   }
 
+  /** Records a breaker's transition as a span without duration. */
+  breakerChanged(module: string, digest: string, from: string, to: string): void {
+    this.#tracer
+      ?.startSpan(spanNames.breaker, {
+        attributes: {
+          [attributeNames.moduleName]: module,
+          [attributeNames.moduleDigest]: digest,
+          [attributeNames.breakerFrom]: from,
+          [attributeNames.breakerTo]: to,
+        },
+      })
+      .end();
+  }
+
   /**
    * Starts the trace of a batch that has just arrived.
    *

@@ -51,7 +51,8 @@ class Group {
   }
 }
 
-function registerServer(meter: Meter, { pool, admission, moduleCache }: Stats): void {
+function registerServer(meter: Meter, stats: Stats): void {
+  const { pool, admission, moduleCache } = stats;
   const group = new Group(meter);
   const reads: [Observable, () => readonly Point[]][] = [
     [
@@ -101,6 +102,13 @@ function registerServer(meter: Meter, { pool, admission, moduleCache }: Stats): 
       () => [[moduleCache.evictions]],
     ],
     [group.counter(name.compilations, { description: "Compilations" }), () => [[moduleCache.compile.count]]],
+    [
+      group.gauge(name.moduleQuarantined, { description: "1 for each module in quarantine" }),
+      () =>
+        stats
+          .quarantined()
+          .map(({ digest, module }) => [1, { [label.digest]: digest, [label.module]: module }] as const),
+    ],
     [
       group.counter(name.compileTime, { description: "Time of compilations", unit: "s" }),
       () => [[moduleCache.compile.totalNs * secondsPerNs]],
@@ -183,6 +191,9 @@ function registerPipelines(meter: Meter, stats: Stats): void {
   });
 }
 
+/** The breaker's states as a gauge shows them. */
+const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
+
 function registerStages(meter: Meter, stats: Stats): void {
   const group = new Group(meter);
   const executions = group.counter(name.stageExecutions, { description: "Runs of a stage" });
@@ -190,6 +201,12 @@ function registerStages(meter: Meter, stats: Stats): void {
   const records = group.counter(name.stageRecords, { description: "Records of a stage" });
   const failures = group.counter(name.stageFailures, { description: "Records that failed in a stage" });
   const instances = group.counter(name.stageInstances, { description: "Instances made for a stage" });
+  const retries = group.counter(name.stageRetries, { description: "Records that were tried again" });
+  const letters = group.counter(name.stageDeadLetters, { description: "Records that became dead letters" });
+  const breaker = group.gauge(name.stageBreaker, {
+    description: "The breaker of a stage's module: 0 closed, 1 half open, 2 open",
+  });
+  const opened = group.counter(name.stageBreakerOpened, { description: "How often that breaker opened" });
   const counter = group.gauge(name.stageCounter, { description: "Custom counters of a stage's module" });
 
   function observeStage(result: BatchObservableResult, pipeline: string, figures: StageStats): void {
@@ -205,6 +222,10 @@ function registerStages(meter: Meter, stats: Stats): void {
     result.observe(records, figures.recordsIn, { ...stage, [label.direction]: "in" });
     result.observe(records, figures.recordsOut, { ...stage, [label.direction]: "out" });
     result.observe(instances, figures.instancesCreated, stage);
+    result.observe(retries, figures.retries, stage);
+    result.observe(letters, figures.deadLetters, stage);
+    result.observe(breaker, breakerLevels[figures.breaker], stage);
+    result.observe(opened, figures.breakerOpened, stage);
     for (const [code, count] of figures.failures)
       result.observe(failures, count, { ...stage, [label.code]: code });
     for (const [custom, value] of figures.counters) {

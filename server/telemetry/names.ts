@@ -13,6 +13,8 @@ export const spanNames = {
   batch: "leat.batch",
   /** The time from admission until a worker took the batch. */
   queue: "leat.queue",
+  /** A breaker's transition, without duration. */
+  breaker: "leat.breaker",
 } as const;
 
 /** The name of the span of one stage. */
@@ -52,6 +54,10 @@ export const attributeNames = {
   failureCode: "leat.failure.code",
   /** A failed record's message (on the event). */
   failureMessage: "leat.failure.message",
+  /** The breaker's state before: `closed`, `open` or `half_open`. */
+  breakerFrom: "leat.breaker.from",
+  /** The breaker's state after. */
+  breakerTo: "leat.breaker.to",
   /** The reason from the error catalogue with which the batch failed. Source: OpenTelemetry semantic conventions, error. */
   errorType: "error.type",
   /** Always `grpc`. Source: OpenTelemetry semantic conventions, RPC. */
@@ -101,6 +107,14 @@ export const metricNames = {
   stageFailures: "leat.stage.failures",
   /** Instances made for a stage. Labels: as above. */
   stageInstances: "leat.stage.instances",
+  /** Records that were tried again. */
+  stageRetries: "leat.stage.retries",
+  /** Records that became dead letters. */
+  stageDeadLetters: "leat.stage.dead_letters",
+  /** The breaker of the stage's module version: 0 closed, 1 half open, 2 open. */
+  stageBreaker: "leat.stage.breaker",
+  /** How often that breaker opened. */
+  stageBreakerOpened: "leat.stage.breaker.opened",
   /** Custom counters of a stage's module; they may fall. Labels: as above and counter. */
   stageCounter: "leat.stage.counter",
   /** Workers. Labels: state (`busy`, `idle`, `spare`). */

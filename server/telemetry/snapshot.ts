@@ -63,6 +63,7 @@ export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): Metri
       compile: timed(moduleCache.compile),
     },
     process: processMetrics(),
+    quarantined: stats.quarantined().map(({ digest }) => digest),
   });
 }
 
@@ -98,6 +99,10 @@ function stageMetrics(stats: StageStats): StageMetrics {
     failures: counts(stats.failures),
     instancesCreated: whole(stats.instancesCreated),
     counters: Object.fromEntries(stats.counters),
+    retries: whole(stats.retries),
+    breaker: stats.breaker,
+    breakerOpened: whole(stats.breakerOpened),
+    deadLetters: whole(stats.deadLetters),
   });
 }
 

@@ -55,6 +55,14 @@ export interface StageIdentity {
   readonly digest: string;
 }
 
+/** A module in quarantine. */
+export interface QuarantinedModule {
+  /** Its digest. */
+  readonly digest: string;
+  /** A name that it is loaded under; empty when it is not loaded. */
+  readonly module: string;
+}
+
 /** Adds to a count by name; a new name beyond `max` names counts under {@link otherName}. */
 function addTo(counts: Map<string, number>, name: string, delta: number, max: number): void {
   const count = counts.get(name);
@@ -85,6 +93,14 @@ export class StageStats {
   instancesCreated = 0;
   /** Custom counters of the module, by name. */
   readonly counters = new Map<string, number>();
+  /** Records that were tried again. */
+  retries = 0;
+  /** Records that became dead letters. */
+  deadLetters = 0;
+  /** The state of the breaker of the stage's module version. */
+  breaker: "closed" | "open" | "half_open" = "closed";
+  /** How often that breaker opened. */
+  breakerOpened = 0;
   readonly #limits: StatsLimits;
 
   constructor(identity: StageIdentity, limits: StatsLimits = defaultLimits) {

@@ -17,9 +17,15 @@ import type { RunContext } from "../stages/run-context.ts";
 import { Segments } from "../stages/segments.ts";
 import type { Exclusion } from "../stages/stage-io.ts";
 import type { StageRunner } from "../stages/stage-runner.ts";
+import type { CrashLedger } from "./crash-ledger.ts";
 import type { InstanceBudget } from "./instance-budget.ts";
 
-const exclusionCodes: readonly RecordFailureCode[] = ["timeout", "worker_lost", "init_failed"];
+const exclusionCodes: readonly RecordFailureCode[] = [
+  "timeout",
+  "worker_lost",
+  "init_failed",
+  "breaker_open",
+];
 
 /** Runs slots, one after the other. */
 export class SlotRunner {
@@ -29,12 +35,18 @@ export class SlotRunner {
   readonly #segments: Segments;
   readonly #probe: SlotProbe;
 
-  constructor(memory: SlotMemory, context: RunContext, port: MessagePort, budget: InstanceBudget) {
+  constructor(
+    memory: SlotMemory,
+    context: RunContext,
+    port: MessagePort,
+    budget: InstanceBudget,
+    ledger: CrashLedger | undefined,
+  ) {
     this.#memory = memory;
     this.#context = context;
     this.#port = port;
     this.#segments = new Segments(memory);
-    this.#probe = new SlotProbe(memory, budget);
+    this.#probe = new SlotProbe(memory, budget, ledger);
   }
 
   /**
@@ -85,7 +97,13 @@ export class SlotRunner {
     }
     if (runner.samples.length > 0) {
       words[base + Slot.reported] = 1;
-      this.#post({ type: "report", slot, failures: runner.failureCounts, samples: runner.samples });
+      this.#post({
+        type: "report",
+        slot,
+        failures: runner.failureCounts,
+        samples: runner.samples,
+        matters: runner.matters,
+      });
     }
   }
 
@@ -111,7 +129,7 @@ export class SlotRunner {
           ? thrown.message
           : (thrown.stack ?? thrown.message)
         : String(thrown);
-    this.#post({ type: "report", slot, problem, failures: [], samples: [] });
+    this.#post({ type: "report", slot, problem, failures: [], samples: [], matters: [] });
   }
 
   #exclusions(slot: number, runner: PipelineRunner): Map<number, Exclusion[]> | undefined {
@@ -143,6 +161,7 @@ export class SlotRunner {
     if (kind === ExclusionCode.initTimeout) {
       return `stopped: starting the module may take ${this.#context.limits.maxInitMs} ms`;
     }
+    if (kind === ExclusionCode.breakerOpen) return recordFailureCodes.breaker_open;
     return recordFailureCodes.worker_lost;
   }
 
@@ -164,13 +183,16 @@ class SlotProbe implements StageProbe {
   slot = 0;
   readonly #memory: SlotMemory;
   readonly #budget: InstanceBudget;
+  readonly #ledger: CrashLedger | undefined;
 
-  constructor(memory: SlotMemory, budget: InstanceBudget) {
+  constructor(memory: SlotMemory, budget: InstanceBudget, ledger: CrashLedger | undefined) {
     this.#memory = memory;
     this.#budget = budget;
+    this.#ledger = ledger;
   }
 
   begin(stage: number): void {
+    this.#ledger?.stage(stage);
     const { words, times } = this.#memory;
     words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
     times[this.#memory.timesOf(this.slot) + 2 + 2 * stage] = systemClock.nowMs();

@@ -6,8 +6,10 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Leat, type StageSchema } from "@leat/sdk";
+import type { Clock } from "../../server/clock.ts";
 import type { Limits } from "../../server/limits.ts";
 import { type LeatServer, startServer } from "../../server/server.ts";
+import type { DeadLetterSink } from "../../server/store/dead-letter-store.ts";
 import { heldThings, liveThreads } from "./inventory.ts";
 import { type ModuleSource, moduleBytes } from "./modules.ts";
 import { RawClient } from "./raw-client.ts";
@@ -30,6 +32,10 @@ export interface TestServerOptions {
   readonly http?: boolean;
   /** Whether to keep spans. Default false. */
   readonly spans?: boolean;
+  /** The server's time. Default: the machine's. */
+  readonly clock?: Clock;
+  /** Keeps dead letters. Default: nothing does. */
+  readonly deadLetters?: DeadLetterSink;
 }
 
 /** Limits under which {@link TestServer.hold} keeps the only worker for as long as the test wants. */
@@ -52,6 +58,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     limits: { maxWorkers: 1, ...options.limits },
     telemetryEnv: { OTEL_SDK_DISABLED: "true" },
     ...(options.spans === true ? { tracer: spans.tracer } : {}),
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+    ...(options.deadLetters === undefined ? {} : { deadLetters: options.deadLetters }),
   });
   const kit = new TestServer(server, spans);
   running.add(kit);

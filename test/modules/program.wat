@@ -3,6 +3,7 @@
 ;;   0-9  gives so many records; the nth (from 0) goes on with what follows the next n characters
 ;;   x    fails the record with the code `refused`
 ;;   y    fails it with the code `later`, which may be tried again
+;;   ?    fails it with the code `later` in the first two batches of this instance, then as any other
 ;;   t    traps
 ;;   l    loops for ever
 ;;   any other gives one record, which goes on with what follows
@@ -22,6 +23,7 @@
   (global $fail (mut i32) (i32.const 0))
   (global $value (mut i32) (i32.const 0))
   (global $value_length (mut i32) (i32.const 0))
+  (global $batches (mut i32) (i32.const 0))
 
   (func (export "leat_alloc") (param $size i32) (result i32)
     (if (i32.gt_u (local.get $size) (i32.const 5000000)) (then (unreachable)))
@@ -155,7 +157,10 @@
         (call $refuse (local.get $index) (i32.const 16) (i32.const 19))
         (call $fanout (i32.const 0))
         (return)))
-    (if (i32.eq (local.get $act) (i32.const 121))
+    (if
+      (i32.or
+        (i32.eq (local.get $act) (i32.const 121))
+        (i32.and (i32.eq (local.get $act) (i32.const 63)) (i32.le_u (global.get $batches) (i32.const 2))))
       (then
         (call $refuse (local.get $index) (i32.const 48) (i32.const 19))
         (call $fanout (i32.const 0))
@@ -176,6 +181,8 @@
     (local $from i32)
     (local $size i32)
     (local.set $end (i32.add (local.get $start) (local.get $length)))
+    ;; Warm-ups run the module without records.
+    (if (local.get $length) (then (global.set $batches (i32.add (global.get $batches) (i32.const 1)))))
     ;; The batch's head, of six bytes, comes before the records.
     (global.set $out (i32.const 5242886))
     (global.set $fan (i32.const 14680064))

@@ -8,24 +8,35 @@
 
 import type { Import } from "./source-graph.ts";
 
-const mainThread = ["rpc", "admission", "scheduling", "outcome", "registry", "store", "pool", "bridge"];
+const mainThread = [
+  "rpc",
+  "admission",
+  "scheduling",
+  "outcome",
+  "registry",
+  "supervision",
+  "store",
+  "pool",
+  "bridge",
+];
 const middle = ["admission", "scheduling", "outcome", "registry"];
 
 /** For each folder of `server/`, the folders below it. Its own, the leaves and `telemetry` go without saying. */
 const below: Readonly<Record<string, readonly string[]>> = {
   cli: ["composition", "config", ...mainThread],
   composition: ["config", ...mainThread],
-  rpc: [...middle, "store", "pool", "bridge"],
+  rpc: [...middle, "supervision", "store", "pool", "bridge"],
   admission: [...middle, "store", "pool", "bridge"],
   scheduling: [...middle, "store", "pool", "bridge"],
   outcome: [...middle, "store", "pool", "bridge"],
-  registry: [...middle, "store", "pool", "bridge"],
+  registry: [...middle, "supervision", "store", "pool", "bridge"],
+  supervision: [],
   store: [],
-  pool: ["bridge"],
-  thread: ["stages", "module", "bridge"],
+  pool: ["supervision", "bridge"],
+  thread: ["supervision", "stages", "module", "bridge"],
   stages: ["module", "bridge"],
   module: [],
-  bridge: [],
+  bridge: ["supervision"],
   telemetry: [],
   config: [],
   leaf: [],
@@ -34,7 +45,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
 /** Imports that the rule would refuse, each with its reason. */
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
-    from: /^server\/(?:registry\/.*|server\.ts|core\.ts)$/,
+    from: /^server\/(?:registry\/.*|server\.ts|core\.ts|data-path\.ts)$/,
     to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
   },
@@ -53,7 +64,7 @@ const packagesAllowed: readonly { from: RegExp; packages: readonly string[] }[] 
 function layerOf(path: string): string {
   const [folder, ...rest] = path.slice("server/".length).split("/");
   if (rest.length > 0) return folder === "record" ? "leaf" : (folder ?? "");
-  return ["server.ts", "core.ts", "index.ts"].includes(folder ?? "") ? "composition" : "leaf";
+  return ["server.ts", "core.ts", "data-path.ts", "index.ts"].includes(folder ?? "") ? "composition" : "leaf";
 }
 
 /** Says what is wrong with an import, or nothing. */

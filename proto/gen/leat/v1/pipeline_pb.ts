@@ -209,14 +209,14 @@ export type BreakerPolicy = Message<"leat.v1.BreakerPolicy"> & {
   disabled: boolean;
 
   /**
-   * Calls with a fault, of the last `window` calls, that open the breaker: at least 1. 0 means 20.
+   * Calls with a fault, of the last `window` calls, that open the breaker: at least 1. 0 means 50.
    *
    * @generated from field: uint32 faults = 2;
    */
   faults: number;
 
   /**
-   * How many calls are looked back on: up to 1,000. 0 means 40.
+   * How many calls are looked back on: up to 1,000. 0 means 100.
    *
    * @generated from field: uint32 window = 3;
    */

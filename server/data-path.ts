@@ -1,0 +1,117 @@
+/**
+ * The composition root's innermost part: wires what a batch passes from the queue to the workers and back.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import { leatError } from "./errors.ts";
+import type { Limits } from "./limits.ts";
+import { CompiledModuleCache } from "./module/cache.ts";
+import { Aftermath, type AftermathParts } from "./outcome/aftermath.ts";
+import { Breakers } from "./outcome/breakers.ts";
+import { Completion } from "./outcome/completion.ts";
+import { GuestTalk } from "./outcome/guest-talk.ts";
+import { Pool } from "./pool/pool.ts";
+import { Registry } from "./registry/registry.ts";
+import { Scheduler } from "./scheduling/scheduler.ts";
+import type { DeadLetterSink } from "./store/dead-letter-store.ts";
+import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
+import type { LedgerRows } from "./supervision/ledger-rows.ts";
+import type { Quarantine } from "./supervision/quarantine.ts";
+import type { BatchTracer } from "./telemetry/batch-trace.ts";
+import type { Logger } from "./telemetry/logger.ts";
+import type { Stats } from "./telemetry/stats.ts";
+
+/** What the data path is made from. */
+export interface DataPathOptions {
+  readonly limits: Readonly<Limits>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly stats: Stats;
+  readonly tracer: BatchTracer;
+  readonly moduleStore: ModuleStore | undefined;
+  readonly deadLetters: DeadLetterSink | undefined;
+  readonly quarantine: Quarantine;
+  /** Where the process says what it runs; undefined where nobody supervises it. */
+  readonly ledger: LedgerRows | undefined;
+}
+
+/** The data path, and the registry that feeds it. */
+export interface DataPath {
+  readonly pool: Pool;
+  readonly scheduler: Scheduler;
+  readonly cache: CompiledModuleCache;
+  readonly registry: Registry;
+}
+
+/** Makes and wires the parts. */
+export function makeDataPath(options: DataPathOptions): DataPath {
+  const { limits, clock, logger, stats, moduleStore } = options;
+  const breakers = new Breakers(clock, stats, (module, digest, from, to) => {
+    logger.warn({ module, digest, from, to }, "a breaker changed");
+    options.tracer.breakerChanged(module, digest, from, to);
+  });
+  const completion: Completion = makeCompletion(options, breakers, (job) => scheduler.submit(job));
+  const scheduler = new Scheduler(
+    limits,
+    () => pool,
+    (crossing) => {
+      const refused = breakers.admit(crossing);
+      if (refused !== undefined) completion.abandon(crossing, refused);
+      return refused === undefined;
+    },
+  );
+  const pool: Pool = new Pool(limits, clock, stats.pool, {
+    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
+    again: (crossing) => {
+      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
+      else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
+      else scheduler.again(crossing);
+    },
+    fault: (crossing, stage) => breakers.fault(crossing, stage),
+    room: () => scheduler.room(),
+    guest: (message) => guests.take(message),
+    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
+  }, options.ledger);
+  const cache = new CompiledModuleCache(limits);
+  const registry = new Registry({
+    limits,
+    clock,
+    store: moduleStore ?? new MemoryModuleStore(),
+    cache,
+    pool,
+    quarantine: options.quarantine,
+    ledger: options.ledger,
+    onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
+    onUnloaded: (digest) => breakers.forget(digest),
+    onPipelineUnused: (pipeline) => {
+      scheduler.forget(pipeline);
+      pool.drop(pipeline);
+    },
+  });
+  const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
+  return { pool, scheduler, cache, registry };
+}
+
+/** Answers to crossings, and what comes after those with failures that policies deal with. */
+function makeCompletion(
+  { limits, clock, logger, stats, tracer, deadLetters }: DataPathOptions,
+  breakers: Breakers,
+  submit: AftermathParts["submit"],
+): Completion {
+  const completion: Completion = new Completion(limits, clock, stats, breakers, (job, result, matters) =>
+    Aftermath.begin(aftermath, job, result, matters),
+  );
+  const aftermath: AftermathParts = {
+    clock,
+    stats,
+    tracer,
+    random: Math.random,
+    submit,
+    answer: (job, result) => completion.answer(job, result),
+    deadLetters,
+    onLettersLost: (err, letters) => logger.error({ err, letters }, "dead letters could not be kept"),
+  };
+  return completion;
+}

@@ -1,0 +1,152 @@
+/**
+ * The breakers of all module versions: asked before a crossing goes to a worker, told when it comes back.
+ *
+ * @module
+ */
+
+import { ExclusionCode, Slot, StageWord, wholeStage } from "../bridge/layout.ts";
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { Clock } from "../clock.ts";
+import { type LeatError, leatError } from "../errors.ts";
+import type { Crossing } from "../pool/crossing.ts";
+import type { WorkerHandle } from "../pool/worker-handle.ts";
+import type { Stats } from "../telemetry/stats.ts";
+import { Breaker, type BreakerState } from "./breaker.ts";
+
+/** Told of a breaker's transition: to log it, and to put it into traces. */
+export type OnBreakerChange = (
+  module: string,
+  digest: string,
+  from: BreakerState["t"],
+  to: BreakerState["t"],
+) => void;
+
+/** One breaker a module version, bounded by the stages of the pipelines that serve. */
+export class Breakers {
+  readonly #clock: Clock;
+  readonly #stats: Stats;
+  readonly #onChange: OnBreakerChange;
+  readonly #breakers = new Map<string, Breaker>();
+  /** Pipelines whose stages have theirs: policies are taken on once. */
+  readonly #known = new WeakSet<PipelineSpec>();
+
+  constructor(clock: Clock, stats: Stats, onChange: OnBreakerChange) {
+    this.#clock = clock;
+    this.#stats = stats;
+    this.#onChange = onChange;
+  }
+
+  /** The state of a module version's breaker. */
+  stateOf(digest: string): BreakerState["t"] {
+    return this.#breakers.get(digest)?.state.t ?? "closed";
+  }
+
+  /** Forgets the breaker of a module that was unloaded. */
+  forget(digest: string): void {
+    this.#breakers.delete(digest);
+  }
+
+  /**
+   * May the crossing run? Where a stage's breaker is open, the stage's policy decides: `fail` refuses the crossing; the
+   * others let it run without that stage, whose records fail with `breaker_open` and go the policy's way.
+   *
+   * @returns the error to answer it with, or undefined
+   */
+  admit(crossing: Crossing): LeatError | undefined {
+    const { spec } = crossing.pipeline;
+    if (!this.#known.has(spec)) this.#meet(spec);
+    this.#withdraw(crossing);
+    for (let stage = 0; stage < spec.stages.length; stage++) {
+      const { digest, onFailure, module, version } = spec.stages[stage] as PipelineSpec["stages"][number];
+      const breaker = this.#breakers.get(digest);
+      if (breaker === undefined || breaker.state.t === "closed") continue;
+      const permission = breaker.ask(this.#clock.nowMs());
+      if (permission.t === "probe") {
+        crossing.probes = [...crossing.probes, digest];
+      } else if (permission.t === "refused") {
+        if (onFailure === "fail") {
+          this.abandon(crossing);
+          const { retryAfterMs } = permission;
+          return leatError("BREAKER_OPEN", { module: `${module}@${version}` }, { retryAfterMs });
+        }
+        const exclusion = { stage, record: wholeStage, code: ExclusionCode.breakerOpen };
+        crossing.exclusions = [...crossing.exclusions, exclusion];
+      }
+    }
+    return undefined;
+  }
+
+  /** The crossing's slot was completed: each stage that ran tells its breaker how it went. */
+  completed(worker: WorkerHandle, crossing: Crossing, slot: number): void {
+    const { words } = worker.memory;
+    const begun = words[worker.memory.slot(slot) + Slot.stagesBegun] as number;
+    const { stages } = crossing.pipeline.spec;
+    for (let stage = 0; stage < begun; stage++) {
+      const breaker = this.#breakers.get(stages[stage]?.digest ?? "");
+      if (breaker === undefined || this.#excluded(crossing, stage)) continue;
+      const entry = worker.memory.stage(slot, stage);
+      const failed = breaker.countsRecordFailures && (words[entry + StageWord.recordsFailed] as number) > 0;
+      this.#tell(crossing, stage, breaker, failed || (words[entry + StageWord.faults] as number) > 0);
+    }
+    this.abandon(crossing);
+  }
+
+  /** A stage has brought its worker down. */
+  fault(crossing: Crossing, stage: number): void {
+    const breaker = this.#breakers.get(crossing.pipeline.spec.stages[stage]?.digest ?? "");
+    if (breaker !== undefined) this.#tell(crossing, stage, breaker, true);
+  }
+
+  /** The crossing will not tell anything more: probes that it was are over. */
+  abandon(crossing: Crossing): void {
+    for (const digest of crossing.probes) this.#breakers.get(digest)?.abandonProbe();
+    if (crossing.probes.length > 0) crossing.probes = [];
+  }
+
+  #tell(crossing: Crossing, stage: number, breaker: Breaker, fault: boolean): void {
+    const digest = crossing.pipeline.spec.stages[stage]?.digest ?? "";
+    const wasProbe = crossing.probes.includes(digest);
+    breaker.record(fault, wasProbe, this.#clock.nowMs());
+    if (wasProbe) crossing.probes = crossing.probes.filter((other) => other !== digest);
+  }
+
+  /** What an open breaker excluded before holds for that run only. */
+  #withdraw(crossing: Crossing): void {
+    if (crossing.exclusions.some(({ code }) => code === ExclusionCode.breakerOpen)) {
+      crossing.exclusions = crossing.exclusions.filter(({ code }) => code !== ExclusionCode.breakerOpen);
+    }
+  }
+
+  #excluded(crossing: Crossing, stage: number): boolean {
+    return (
+      crossing.exclusions.length > 0 &&
+      crossing.exclusions.some((other) => other.stage === stage && other.code === ExclusionCode.breakerOpen)
+    );
+  }
+
+  #meet(spec: PipelineSpec): void {
+    this.#known.add(spec);
+    for (const { digest, breaker, module, version } of spec.stages) {
+      if (breaker === undefined) continue;
+      const present = this.#breakers.get(digest);
+      if (present !== undefined) present.tighten(breaker);
+      else {
+        const changed = (from: BreakerState["t"], to: BreakerState["t"]): void => {
+          this.#count(digest, to);
+          this.#onChange(`${module}@${version}`, digest, from, to);
+        };
+        this.#breakers.set(digest, new Breaker(breaker, changed));
+      }
+    }
+  }
+
+  #count(digest: string, to: BreakerState["t"]): void {
+    for (const pipeline of this.#stats.pipelines()) {
+      for (const stage of pipeline.stages) {
+        if (stage.digest !== digest) continue;
+        stage.breaker = to;
+        if (to === "open") stage.breakerOpened++;
+      }
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import type { ServiceError } from "@grpc/grpc-js";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../../server/clock.ts";
+import { callFailure } from "../kit/call-error.ts";
+import { request, shapeOf } from "../kit/records.ts";
+import { startTestServer, type TestServer } from "../kit/test-server.ts";
+
+let kit: TestServer;
+
+/** Opens after two calls with a fault among the last four, and tries again after a minute. */
+const nervous = { faults: 2, window: 4, openMs: 60_000, probes: 2 };
+
+/** The machine's clock, which tests put forward. */
+const clock = {
+  aheadMs: 0,
+  nowMs(): number {
+    return systemClock.nowMs() + this.aheadMs;
+  },
+};
+
+beforeAll(async () => {
+  kit = await startTestServer({
+    spans: true,
+    clock,
+    modules: { strict: "program", passing: "marked" },
+    pipelines: {
+      strict: [{ module: "strict", breaker: nervous }],
+      passing: [{ module: "passing", breaker: nervous, onFailure: 3 }],
+    },
+  });
+});
+
+afterAll(async () => {
+  await kit[Symbol.asyncDispose]();
+});
+
+async function breakerOf(pipeline: string): Promise<string> {
+  return (await kit.pipelineMetrics(pipeline)).stages[0]?.breaker ?? "";
+}
+
+test("a breaker opens at its mark, answers at once, tries again after its time, and closes", async () => {
+  const call = (value: string) => kit.raw.transform(request("strict", value));
+  await call("t");
+  expect(await breakerOf("strict")).toBe("closed");
+  await call("t");
+  expect(await breakerOf("strict")).toBe("open");
+  const refusal = await call("a1").catch((error: ServiceError) => callFailure(error));
+  expect(refusal).toMatchObject({ status: "UNAVAILABLE", reason: "BREAKER_OPEN" });
+  expect(refusal).toHaveProperty(
+    "retryAfterMs",
+    expect.toSatisfy((ms: number) => ms > 0 && ms <= nervous.openMs),
+  );
+  clock.aheadMs += nervous.openMs;
+  await call("a1");
+  expect(await breakerOf("strict")).toBe("half_open");
+  await call("a1");
+  expect(await breakerOf("strict")).toBe("closed");
+  const transitions = kit.spans.spans
+    .filter(({ name }) => name === "leat.breaker")
+    .map(({ attributes }) => `${attributes["leat.breaker.from"]}>${attributes["leat.breaker.to"]}`);
+  expect(transitions).toEqual(["closed>open", "open>half_open", "half_open>closed"]);
+  const [stage] = (await kit.pipelineMetrics("strict")).stages;
+  expect(stage?.breakerOpened).toBe(1n);
+});
+
+test("records follow the stage's policy while its breaker is open", async () => {
+  for (let fault = 0; fault < 2; fault++) await kit.raw.transform(request("passing", "%"));
+  expect(await breakerOf("passing")).toBe("open");
+  const result = await kit.raw.transform(request("passing", "a", "b"));
+  expect(shapeOf(result, 2)).toEqual({ values: ["a", "b"], fanout: [1, 1], failures: [] });
+  const [stage] = (await kit.pipelineMetrics("passing")).stages;
+  expect(stage?.failures["breaker_open"]).toBe(2n);
+});
