@@ -68,7 +68,13 @@ export function makeCore(options: CoreOptions): Core {
   if (quarantine.problem !== undefined)
     logger.warn({ problem: quarantine.problem }, "the quarantine could not be read, and is empty");
   const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
-  const { pool, scheduler, cache, registry } = makeDataPath({ ...options, stats, tracer, quarantine, ledger });
+  const { pool, scheduler, cache, registry } = makeDataPath({
+    ...options,
+    stats,
+    tracer,
+    quarantine,
+    ledger,
+  });
   stats.quarantined = () =>
     registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
   const admission = new Admission(limits, stats.admission);

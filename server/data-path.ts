@@ -62,18 +62,24 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       return refused === undefined;
     },
   );
-  const pool: Pool = new Pool(limits, clock, stats.pool, {
-    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
-    again: (crossing) => {
-      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-      else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
-      else scheduler.again(crossing);
+  const pool: Pool = new Pool(
+    limits,
+    clock,
+    stats.pool,
+    {
+      completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
+      again: (crossing) => {
+        if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
+        else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
+        else scheduler.again(crossing);
+      },
+      fault: (crossing, stage) => breakers.fault(crossing, stage),
+      room: () => scheduler.room(),
+      guest: (message) => guests.take(message),
+      stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
     },
-    fault: (crossing, stage) => breakers.fault(crossing, stage),
-    room: () => scheduler.room(),
-    guest: (message) => guests.take(message),
-    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
-  }, options.ledger);
+    options.ledger,
+  );
   const cache = new CompiledModuleCache(limits);
   const registry = new Registry({
     limits,

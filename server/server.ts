@@ -81,8 +81,9 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const clock = options.clock ?? systemClock;
   const { tracer, moduleStore } = options;
-  const { deadLetters } = options;
-  const core = makeCore({ limits, clock, logger, telemetry, tracer, moduleStore, deadLetters });
+  const { deadLetters, supervision } = options;
+  const parts = { limits, clock, logger, telemetry, tracer, moduleStore, deadLetters, supervision };
+  const core = makeCore(parts);
   const server = new RunningServer(core, options);
   await server.start();
   return server;
@@ -109,8 +110,12 @@ class RunningServer implements LeatServer {
     this.stats = core.stats;
     this.#grpc = new GrpcDoor(core.engine, this.#health);
     if (options.httpAddress === false) return;
-    const { prometheusText } = core;
-    this.#http = new HttpDoor(core.engine, { health: this.#health, prometheusContentType, prometheusText });
+    this.#http = new HttpDoor(core.engine, {
+      health: this.#health,
+      prometheusContentType,
+      prometheusText: core.prometheusText,
+      remarks: () => quarantineRemarks(core.registry),
+    });
   }
 
   async start(): Promise<void> {
@@ -126,6 +131,7 @@ class RunningServer implements LeatServer {
     }
     this.#health.serving();
     const { grpcPort, httpPort } = this;
+    for (const remark of quarantineRemarks(this.registry)) this.#core.logger.warn(remark);
     this.#core.logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
   }
 
@@ -162,6 +168,16 @@ class RunningServer implements LeatServer {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** A line for each module in quarantine. */
+function quarantineRemarks(registry: Registry): string[] {
+  return registry.quarantined().map(({ held, entry }) => {
+    const module = entry === undefined ? held.digest : `${entry.name}@${entry.version} (${held.digest})`;
+    const until =
+      held.heldUntilMs === "released" ? "it is released" : new Date(held.heldUntilMs).toISOString();
+    return `quarantined: ${module} since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
+  });
 }
 
 /** Takes `host:port` or `[v6]:port` apart. */

@@ -37,7 +37,13 @@ async function loadModules(registry: Registry, folder: string): Promise<void> {
   for (const file of files) {
     const path = join(folder, file);
     const wasm = await readFile(path).catch(unreadable("modules", path));
-    const load = { ...parseModuleFileName(file), wasm, sampleConfigJson: "", dryRun: false };
+    const load = {
+      ...parseModuleFileName(file),
+      wasm,
+      sampleConfigJson: "",
+      dryRun: false,
+      whenHeld: "keep" as const,
+    };
     await registry.load(load).catch(refused(shown(path)));
   }
 }
@@ -46,7 +52,7 @@ async function putPipelines(registry: Registry, file: string, { limits }: StartC
   const source = await readFile(file, "utf8").catch(unreadable("pipelines", file));
   for (const pipeline of parsePipelines(source, shown(file), limits)) {
     await registry
-      .putPipeline(create(PipelineSchema, pipeline))
+      .putPipeline(create(PipelineSchema, pipeline), "keep")
       .catch(refused(`${shown(file)}: pipeline ${pipeline.name}`));
   }
 }

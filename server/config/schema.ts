@@ -65,6 +65,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxLogLinesPerSecond",
   "maxFormerStages",
   "maxCountersPerStage",
+  "maxRestarts",
 ]);
 
 /** The limits that `leat.yaml` has under `limits`. */

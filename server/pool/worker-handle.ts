@@ -83,12 +83,7 @@ export class WorkerHandle {
   #problem: unknown;
   #unrung = false;
 
-  constructor(
-    limits: Readonly<Limits>,
-    clock: Clock,
-    events: WorkerEvents,
-    ledger: LedgerRows | undefined,
-  ) {
+  constructor(limits: Readonly<Limits>, clock: Clock, events: WorkerEvents, ledger: LedgerRows | undefined) {
     this.#limits = limits;
     this.#clock = clock;
     this.#events = events;

@@ -6,7 +6,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   type MetricsService,
@@ -14,10 +14,13 @@ import {
   ModuleSchema,
   type ModuleService,
   type PipelineService,
+  type Quarantine as QuarantineMessage,
+  QuarantineSchema,
 } from "@leat/proto";
 import { leatError } from "../errors.ts";
 import type { ModuleEntry } from "../registry/module-catalog.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { BookEntry } from "../supervision/quarantine-book.ts";
 import type { Engine } from "./engine.ts";
 
 /** ModuleService over the registry. */
@@ -31,6 +34,13 @@ export function moduleService({ registry }: Engine): ServiceImpl<typeof ModuleSe
       modules: registry.modules
         .list(name === "" ? undefined : name)
         .map((entry) => describeModule(registry, entry)),
+      quarantined:
+        name === ""
+          ? registry
+              .quarantined()
+              .filter(({ entry }) => entry === undefined)
+              .map(({ held }) => describeQuarantine(held))
+          : [],
     }),
     getModule: ({ reference }) => ({ module: describeModule(registry, registry.modules.resolve(reference)) }),
     unloadModule: async ({ reference }) => {
@@ -38,6 +48,7 @@ export function moduleService({ registry }: Engine): ServiceImpl<typeof ModuleSe
       await registry.unload(reference);
       return { module };
     },
+    releaseModule: ({ reference }) => registry.release(reference),
   };
 }
 
@@ -82,7 +93,18 @@ export function metricsService(engine: Engine): ServiceImpl<typeof MetricsServic
   };
 }
 
+function describeQuarantine({ digest, sinceMs, heldUntilMs, why, strikes }: BookEntry): QuarantineMessage {
+  const message = create(QuarantineSchema, { digest, why, strikes, sinceTime: timestampOf(sinceMs) });
+  if (heldUntilMs !== "released") message.untilTime = timestampOf(heldUntilMs);
+  return message;
+}
+
+function timestampOf(ms: number): Timestamp {
+  return timestampFromMs(Math.floor(ms));
+}
+
 function describeModule(registry: Registry, entry: ModuleEntry): Module {
+  const held = registry.heldEntry(entry);
   const { name, version, digest, imports, exports } = entry;
   return create(ModuleSchema, {
     name,
@@ -96,5 +118,6 @@ function describeModule(registry: Registry, entry: ModuleEntry): Module {
     exports: [...exports],
     active: registry.modules.isActive(entry),
     usedBy: registry.usersOf(entry),
+    ...(held === undefined ? {} : { quarantine: describeQuarantine(held) }),
   });
 }

@@ -20,6 +20,8 @@ export interface HttpDoorOptions {
   /** All figures in Prometheus's text format, and its content type. */
   readonly prometheusText: () => Promise<string>;
   readonly prometheusContentType: string;
+  /** Lines about what does not run although the server does. */
+  readonly remarks: () => readonly string[];
 }
 
 /** An HTTP/1.1 server on one address. */
@@ -84,7 +86,7 @@ function servePage(request: IncomingMessage, response: ServerResponse, options: 
       return true;
     case "/readyz": {
       const { status } = options.health;
-      if (status.serving) text(response, 200, "ready\n");
+      if (status.serving) text(response, 200, ["ready", ...options.remarks(), ""].join("\n"));
       else text(response, 503, `not ready: ${status.reason}\n`);
       return true;
     }

@@ -145,6 +145,7 @@ export const metricNames = {
   compilations: "leat.compilations",
   /** Time they took. */
   compileTime: "leat.compile.seconds",
+  moduleQuarantined: "leat.module.quarantined",
   /** The process's memory. Labels: kind (`rss`, `heap_used`, `external`). */
   processMemory: "leat.process.memory.bytes",
   /** The process's CPU time. Labels: mode (`user`, `system`). */

@@ -274,6 +274,8 @@ export class Stats {
     evictions: 0,
     compile: new TimedCount(),
   };
+  /** Reads what is in quarantine. */
+  quarantined: () => readonly QuarantinedModule[] = () => [];
   readonly #pipelines = new Map<string, PipelineStats>();
   readonly #limits: StatsLimits;
   #uses = 0;

@@ -15,6 +15,7 @@ import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
 import { RunContext } from "../stages/run-context.ts";
+import { CrashLedger } from "./crash-ledger.ts";
 import { GuestReports } from "./guest-reports.ts";
 import { InstanceBudget } from "./instance-budget.ts";
 import { SlotRunner } from "./slot-runner.ts";
@@ -38,6 +39,7 @@ export class WorkerLoop {
   readonly #reports: GuestReports;
   readonly #context: RunContext;
   readonly #budget: InstanceBudget;
+  readonly #ledger: CrashLedger | undefined;
   readonly #slots: SlotRunner;
   readonly #pipelines = new Map<number, PipelineRunner>();
   readonly #inputs = new Map<number, Uint8Array>();
@@ -45,7 +47,7 @@ export class WorkerLoop {
   #stopping = false;
   #unannounced = 0;
 
-  constructor({ shared, limits, port }: WorkerStart) {
+  constructor({ shared, limits, port, ledger }: WorkerStart) {
     this.#memory = new SlotMemory(layoutFor(limits), shared);
     this.#port = port;
     this.#submitted = new RingReader(this.#memory, "submit");
@@ -53,7 +55,8 @@ export class WorkerLoop {
     this.#reports = new GuestReports(port, limits);
     this.#context = new RunContext(this.#memory, limits, this.#reports);
     this.#budget = new InstanceBudget(limits.maxInstancesPerWorker);
-    this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget);
+    this.#ledger = ledger && new CrashLedger(ledger);
+    this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget, this.#ledger);
   }
 
   /** Serves slots and messages until told to stop. */
@@ -91,7 +94,8 @@ export class WorkerLoop {
   #sleep(doorbell: number): void {
     const { words } = this.#memory;
     Atomics.store(words, Control.asleep, 1);
-    Atomics.wait(words, Control.doorbell, doorbell);
+    const woken = Atomics.wait(words, Control.doorbell, doorbell, this.#ledger?.clearAfterMs);
+    if (woken === "timed-out") this.#ledger?.clear();
     Atomics.store(words, Control.asleep, 0);
   }
 
@@ -103,7 +107,10 @@ export class WorkerLoop {
       input = this.#inputs.get(slot);
       this.#inputs.delete(slot);
     }
-    this.#slots.run(slot, this.#pipelines.get(words[base + Slot.pipeline] as number), input);
+    const runner = this.#pipelines.get(words[base + Slot.pipeline] as number);
+    if (runner !== undefined) this.#ledger?.begin(runner.spec);
+    this.#slots.run(slot, runner, input);
+    this.#ledger?.end();
     this.#completed.push(slot);
     this.#unannounced++;
     const { times } = this.#memory;

@@ -7,6 +7,7 @@
 import type { Command } from "commander";
 import { addListCommand } from "./list.ts";
 import { addLoadCommand } from "./load.ts";
+import { addReleaseCommand } from "./release.ts";
 import { addShowCommand } from "./show.ts";
 import { addUnloadCommand } from "./unload.ts";
 
@@ -22,10 +23,11 @@ Examples:
 export function addModuleCommands(program: Command): void {
   const module = program
     .command("module")
-    .description("load, list, show and unload modules")
+    .description("load, list, show, release and unload modules")
     .addHelpText("after", help);
   addLoadCommand(module);
   addListCommand(module);
   addShowCommand(module);
+  addReleaseCommand(module);
   addUnloadCommand(module);
 }

@@ -23,13 +23,16 @@ export function addListCommand(module: Command): void {
 
 async function list(name = "", options: { json?: boolean }, command: Command): Promise<void> {
   await withLeat(command, async (leat) => {
-    const { modules } = await leat.modules.listModules({ name });
+    const { modules, quarantined } = await leat.modules.listModules({ name });
     if (options.json) {
       const { ModuleSchema } = await import("@leat/sdk");
       const { toJson } = await import("@bufbuild/protobuf");
       const all = modules.map((module) => toJson(ModuleSchema, module));
       await print(`${JSON.stringify(all, undefined, 2)}\n`);
       return;
+    }
+    for (const { digest } of quarantined) {
+      process.stderr.write(`${digest} is in quarantine, and not loaded\n`);
     }
     if (modules.length === 0) {
       process.stderr.write("no modules are loaded\n");
@@ -39,11 +42,13 @@ async function list(name = "", options: { json?: boolean }, command: Command): P
       module.name,
       module.version,
       module.active ? "yes" : "",
+      module.quarantine === undefined ? "" : "quarantined",
       formatSize(Number(module.sizeBytes)),
       loadTime(module),
       module.digest.slice(0, 19),
       module.usedBy.join(", "),
     ]);
-    await print(formatTable(["NAME", "VERSION", "ACTIVE", "SIZE", "LOADED", "DIGEST", "USED BY"], rows));
+    const headings = ["NAME", "VERSION", "ACTIVE", "STATE", "SIZE", "LOADED", "DIGEST", "USED BY"];
+    await print(formatTable(headings, rows));
   });
 }

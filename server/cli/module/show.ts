@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { withLeat } from "../connection.ts";
 import { addressOption, jsonOption } from "../options.ts";
 import { formatFields, formatSize, print } from "../text-table.ts";
-import { loadTime } from "./describe.ts";
+import { loadTime, quarantineFields } from "./describe.ts";
 
 /** Adds `module show`. */
 export function addShowCommand(module: Command): void {
@@ -36,6 +36,7 @@ async function show(reference: string, options: { json?: boolean }, command: Com
         ["name", module.name],
         ["version", module.version],
         ["active", module.active ? "yes" : "no"],
+        ...quarantineFields(module.quarantine),
         ["digest", module.digest],
         ["size", formatSize(Number(module.sizeBytes))],
         ["loaded", loadTime(module)],

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file leat/v1/module.proto.
  */
 export const file_leat_v1_module: GenFile = /*@__PURE__*/
-  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSJtChFMb2FkTW9kdWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDAoEd2FzbRgDIAEoDBIaChJzYW1wbGVfY29uZmlnX2pzb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJNChJMb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSFgoOYWxyZWFkeV9sb2FkZWQYAiABKAgi3gEKBk1vZHVsZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGZGlnZXN0GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAQSLQoJbG9hZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21waWxlX3VzGAYgASgEEgsKA2FiaRgHIAEoCRIPCgdpbXBvcnRzGAggAygJEg8KB2V4cG9ydHMYCSADKAkSDgoGYWN0aXZlGAogASgIEg8KB3VzZWRfYnkYCyADKAkiIgoSTGlzdE1vZHVsZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkiNwoTTGlzdE1vZHVsZXNSZXNwb25zZRIgCgdtb2R1bGVzGAEgAygLMg8ubGVhdC52MS5Nb2R1bGUiJQoQR2V0TW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiNAoRR2V0TW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUiKAoTVW5sb2FkTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiNwoUVW5sb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUysQIKDU1vZHVsZVNlcnZpY2USRQoKTG9hZE1vZHVsZRIaLmxlYXQudjEuTG9hZE1vZHVsZVJlcXVlc3QaGy5sZWF0LnYxLkxvYWRNb2R1bGVSZXNwb25zZRJICgtMaXN0TW9kdWxlcxIbLmxlYXQudjEuTGlzdE1vZHVsZXNSZXF1ZXN0GhwubGVhdC52MS5MaXN0TW9kdWxlc1Jlc3BvbnNlEkIKCUdldE1vZHVsZRIZLmxlYXQudjEuR2V0TW9kdWxlUmVxdWVzdBoaLmxlYXQudjEuR2V0TW9kdWxlUmVzcG9uc2USSwoMVW5sb2FkTW9kdWxlEhwubGVhdC52MS5VbmxvYWRNb2R1bGVSZXF1ZXN0Gh0ubGVhdC52MS5VbmxvYWRNb2R1bGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSJtChFMb2FkTW9kdWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDAoEd2FzbRgDIAEoDBIaChJzYW1wbGVfY29uZmlnX2pzb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJNChJMb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSFgoOYWxyZWFkeV9sb2FkZWQYAiABKAgihwIKBk1vZHVsZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGZGlnZXN0GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAQSLQoJbG9hZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21waWxlX3VzGAYgASgEEgsKA2FiaRgHIAEoCRIPCgdpbXBvcnRzGAggAygJEg8KB2V4cG9ydHMYCSADKAkSDgoGYWN0aXZlGAogASgIEg8KB3VzZWRfYnkYCyADKAkSJwoKcXVhcmFudGluZRgMIAEoCzITLmxlYXQudjEuUXVhcmFudGluZSKaAQoKUXVhcmFudGluZRIOCgZkaWdlc3QYASABKAkSLgoKc2luY2VfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdW50aWxfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDd2h5GAQgASgJEg8KB3N0cmlrZXMYBSABKA0iIgoSTGlzdE1vZHVsZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkiYQoTTGlzdE1vZHVsZXNSZXNwb25zZRIgCgdtb2R1bGVzGAEgAygLMg8ubGVhdC52MS5Nb2R1bGUSKAoLcXVhcmFudGluZWQYAiADKAsyEy5sZWF0LnYxLlF1YXJhbnRpbmUiJQoQR2V0TW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiNAoRR2V0TW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUiKAoTVW5sb2FkTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiNwoUVW5sb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUiKQoUUmVsZWFzZU1vZHVsZVJlcXVlc3QSEQoJcmVmZXJlbmNlGAEgASgJIkAKFVJlbGVhc2VNb2R1bGVSZXNwb25zZRIOCgZkaWdlc3QYASABKAkSFwoPd2FzX3F1YXJhbnRpbmVkGAIgASgIMoEDCg1Nb2R1bGVTZXJ2aWNlEkUKCkxvYWRNb2R1bGUSGi5sZWF0LnYxLkxvYWRNb2R1bGVSZXF1ZXN0GhsubGVhdC52MS5Mb2FkTW9kdWxlUmVzcG9uc2USSAoLTGlzdE1vZHVsZXMSGy5sZWF0LnYxLkxpc3RNb2R1bGVzUmVxdWVzdBocLmxlYXQudjEuTGlzdE1vZHVsZXNSZXNwb25zZRJCCglHZXRNb2R1bGUSGS5sZWF0LnYxLkdldE1vZHVsZVJlcXVlc3QaGi5sZWF0LnYxLkdldE1vZHVsZVJlc3BvbnNlEksKDFVubG9hZE1vZHVsZRIcLmxlYXQudjEuVW5sb2FkTW9kdWxlUmVxdWVzdBodLmxlYXQudjEuVW5sb2FkTW9kdWxlUmVzcG9uc2USTgoNUmVsZWFzZU1vZHVsZRIdLmxlYXQudjEuUmVsZWFzZU1vZHVsZVJlcXVlc3QaHi5sZWF0LnYxLlJlbGVhc2VNb2R1bGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A request to load a module.
@@ -176,6 +176,13 @@ export type Module = Message<"leat.v1.Module"> & {
    * @generated from field: repeated string used_by = 11;
    */
   usedBy: string[];
+
+  /**
+   * Set while it is in quarantine: calls to it fail with the reason MODULE_QUARANTINED.
+   *
+   * @generated from field: leat.v1.Quarantine quarantine = 12;
+   */
+  quarantine?: Quarantine | undefined;
 };
 
 /**
@@ -184,6 +191,55 @@ export type Module = Message<"leat.v1.Module"> & {
  */
 export const ModuleSchema: GenMessage<Module> = /*@__PURE__*/
   messageDesc(file_leat_v1_module, 2);
+
+/**
+ * Why a module must not run for a while: the server process ended while it ran.
+ *
+ * @generated from message leat.v1.Quarantine
+ */
+export type Quarantine = Message<"leat.v1.Quarantine"> & {
+  /**
+   * The module's digest. All its names and versions are in quarantine.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * When it was put there.
+   *
+   * @generated from field: google.protobuf.Timestamp since_time = 2;
+   */
+  sinceTime?: Timestamp | undefined;
+
+  /**
+   * When it may run again; unset where it stays until it is released.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 3;
+   */
+  untilTime?: Timestamp | undefined;
+
+  /**
+   * What it is suspected of.
+   *
+   * @generated from field: string why = 4;
+   */
+  why: string;
+
+  /**
+   * How often it was put there.
+   *
+   * @generated from field: uint32 strikes = 5;
+   */
+  strikes: number;
+};
+
+/**
+ * Describes the message leat.v1.Quarantine.
+ * Use `create(QuarantineSchema)` to create a new message.
+ */
+export const QuarantineSchema: GenMessage<Quarantine> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 3);
 
 /**
  * A request to list modules.
@@ -204,7 +260,7 @@ export type ListModulesRequest = Message<"leat.v1.ListModulesRequest"> & {
  * Use `create(ListModulesRequestSchema)` to create a new message.
  */
 export const ListModulesRequestSchema: GenMessage<ListModulesRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 3);
+  messageDesc(file_leat_v1_module, 4);
 
 /**
  * The loaded modules.
@@ -218,6 +274,13 @@ export type ListModulesResponse = Message<"leat.v1.ListModulesResponse"> & {
    * @generated from field: repeated leat.v1.Module modules = 1;
    */
   modules: Module[];
+
+  /**
+   * What is in quarantine and not loaded; empty when only one module's versions were asked for.
+   *
+   * @generated from field: repeated leat.v1.Quarantine quarantined = 2;
+   */
+  quarantined: Quarantine[];
 };
 
 /**
@@ -225,7 +288,7 @@ export type ListModulesResponse = Message<"leat.v1.ListModulesResponse"> & {
  * Use `create(ListModulesResponseSchema)` to create a new message.
  */
 export const ListModulesResponseSchema: GenMessage<ListModulesResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 4);
+  messageDesc(file_leat_v1_module, 5);
 
 /**
  * A request to describe a module.
@@ -246,7 +309,7 @@ export type GetModuleRequest = Message<"leat.v1.GetModuleRequest"> & {
  * Use `create(GetModuleRequestSchema)` to create a new message.
  */
 export const GetModuleRequestSchema: GenMessage<GetModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 5);
+  messageDesc(file_leat_v1_module, 6);
 
 /**
  * One module.
@@ -267,7 +330,7 @@ export type GetModuleResponse = Message<"leat.v1.GetModuleResponse"> & {
  * Use `create(GetModuleResponseSchema)` to create a new message.
  */
 export const GetModuleResponseSchema: GenMessage<GetModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 6);
+  messageDesc(file_leat_v1_module, 7);
 
 /**
  * A request to take a module out.
@@ -288,7 +351,7 @@ export type UnloadModuleRequest = Message<"leat.v1.UnloadModuleRequest"> & {
  * Use `create(UnloadModuleRequestSchema)` to create a new message.
  */
 export const UnloadModuleRequestSchema: GenMessage<UnloadModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 7);
+  messageDesc(file_leat_v1_module, 8);
 
 /**
  * The module is gone.
@@ -309,7 +372,56 @@ export type UnloadModuleResponse = Message<"leat.v1.UnloadModuleResponse"> & {
  * Use `create(UnloadModuleResponseSchema)` to create a new message.
  */
 export const UnloadModuleResponseSchema: GenMessage<UnloadModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 8);
+  messageDesc(file_leat_v1_module, 9);
+
+/**
+ * A request to end a module's quarantine.
+ *
+ * @generated from message leat.v1.ReleaseModuleRequest
+ */
+export type ReleaseModuleRequest = Message<"leat.v1.ReleaseModuleRequest"> & {
+  /**
+   * `name`, `name@version` or `sha256:<64 hex digits>`.
+   *
+   * @generated from field: string reference = 1;
+   */
+  reference: string;
+};
+
+/**
+ * Describes the message leat.v1.ReleaseModuleRequest.
+ * Use `create(ReleaseModuleRequestSchema)` to create a new message.
+ */
+export const ReleaseModuleRequestSchema: GenMessage<ReleaseModuleRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 10);
+
+/**
+ * The module may run.
+ *
+ * @generated from message leat.v1.ReleaseModuleResponse
+ */
+export type ReleaseModuleResponse = Message<"leat.v1.ReleaseModuleResponse"> & {
+  /**
+   * Its digest.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * Whether it was in quarantine.
+   *
+   * @generated from field: bool was_quarantined = 2;
+   */
+  wasQuarantined: boolean;
+};
+
+/**
+ * Describes the message leat.v1.ReleaseModuleResponse.
+ * Use `create(ReleaseModuleResponseSchema)` to create a new message.
+ */
+export const ReleaseModuleResponseSchema: GenMessage<ReleaseModuleResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 11);
 
 /**
  * ModuleService loads WebAssembly modules into the server and takes them out.
@@ -324,7 +436,7 @@ export const ModuleService: GenService<{
    *
    * Errors: INVALID_ARGUMENT (not wasm, a forbidden import, a missing export, a limit
    * exceeded: the reason tells), ALREADY_EXISTS (the version is bound to other bytes),
-   * FAILED_PRECONDITION (the module failed its warm-up).
+   * FAILED_PRECONDITION (the module failed its warm-up, or these bytes are in quarantine).
    *
    * @generated from rpc leat.v1.ModuleService.LoadModule
    */
@@ -364,6 +476,18 @@ export const ModuleService: GenService<{
     methodKind: "unary";
     input: typeof UnloadModuleRequestSchema;
     output: typeof UnloadModuleResponseSchema;
+  },
+  /**
+   * Lets a module run again that is in quarantine, and forgets what was held against it.
+   *
+   * Errors: NOT_FOUND when no such module is loaded or in quarantine.
+   *
+   * @generated from rpc leat.v1.ModuleService.ReleaseModule
+   */
+  releaseModule: {
+    methodKind: "unary";
+    input: typeof ReleaseModuleRequestSchema;
+    output: typeof ReleaseModuleResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_leat_v1_module, 0);

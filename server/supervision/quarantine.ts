@@ -1,0 +1,74 @@
+/**
+ * The server process's view of the book: which modules must not run, which run on probation, and the operator's release.
+ *
+ * @module
+ */
+
+import type { Clock } from "../clock.ts";
+import { leatError } from "../errors.ts";
+import { type Book, type BookEntry, isHeld, probationUntilMs } from "./quarantine-book.ts";
+import { readBook, writeBook } from "./quarantine-file.ts";
+
+/** Modules in quarantine. */
+export class Quarantine {
+  /** Why the file could not be read, when there is one. */
+  readonly problem: string | undefined;
+  readonly #path: string | undefined;
+  readonly #clock: Clock;
+  #book: Book;
+
+  /** @param path - the book's file; without one nothing is ever held */
+  constructor(path: string | undefined, clock: Clock) {
+    this.#path = path;
+    this.#clock = clock;
+    const read = path === undefined ? { book: new Map(), problem: undefined } : readBook(path);
+    this.#book = read.book;
+    this.problem = read.problem;
+  }
+
+  /** What is held against a module that must not run now. */
+  held(digest: string): BookEntry | undefined {
+    if (this.#book.size === 0) return undefined;
+    const entry = this.#book.get(digest);
+    return isHeld(entry, this.#clock.nowMs()) ? entry : undefined;
+  }
+
+  /** Everything that is held now, the longest held first. */
+  list(): BookEntry[] {
+    const nowMs = this.#clock.nowMs();
+    const held = [...this.#book.values()].filter((entry) => isHeld(entry, nowMs));
+    return held.sort((a, b) => a.sinceMs - b.sinceMs);
+  }
+
+  /** Until when a module runs on probation, in milliseconds since the Unix epoch; 0 for one against which nothing is held. */
+  probationUntilMs(digest: string): number {
+    return probationUntilMs(this.#book.get(digest));
+  }
+
+  /**
+   * Refuses a module in quarantine.
+   *
+   * @throws LeatError MODULE_QUARANTINED
+   */
+  check(digest: string, module: string): void {
+    const entry = this.held(digest);
+    if (entry === undefined) return;
+    throw leatError("MODULE_QUARANTINED", {
+      module,
+      digest,
+      since: new Date(entry.sinceMs).toISOString(),
+      until: entry.heldUntilMs === "released" ? "it is released" : new Date(entry.heldUntilMs).toISOString(),
+      problem: entry.why,
+    });
+  }
+
+  /** Forgets all that is held against a module. @returns whether it was in quarantine */
+  release(digest: string): boolean {
+    const held = this.held(digest) !== undefined;
+    const book = new Map(this.#book);
+    if (!book.delete(digest)) return false;
+    if (this.#path !== undefined) writeBook(this.#path, book);
+    this.#book = book;
+    return held;
+  }
+}
