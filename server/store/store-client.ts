@@ -1,0 +1,135 @@
+/**
+ * The main thread's side of the store's thread: calls with their answers, and a new thread when it has died.
+ *
+ * @module
+ */
+
+import { Worker } from "node:worker_threads";
+import { leatError } from "../errors.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { StoreStatus } from "./dead-letter-store.ts";
+import type {
+  FromStoreThread,
+  StoreCall,
+  StoreCallName,
+  StoreCalls,
+  StoreNotice,
+  StoreThreadStart,
+} from "./store-calls.ts";
+
+/** The thread's entry: `.ts` in the source tree, `.js` in a published package. */
+const entry = new URL(`./store-thread${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+
+interface Pending {
+  resolve(value: never): void;
+  reject(error: Error): void;
+}
+
+/** Calls into the store's thread. */
+export class StoreClient {
+  status: StoreStatus = { t: "ok" };
+  readonly #start: StoreThreadStart;
+  readonly #logger: Logger | undefined;
+  readonly #pending = new Map<number, Pending>();
+  #worker: Worker | undefined;
+  #calls = 0;
+
+  constructor(start: StoreThreadStart, logger: Logger | undefined) {
+    this.#start = start;
+    this.#logger = logger;
+  }
+
+  /**
+   * Calls the thread, and starts it where it does not run.
+   *
+   * @param transfer - memory that the thread may have, and this one gives up
+   * @throws LeatError STORE_UNAVAILABLE
+   */
+  call<Name extends StoreCallName>(
+    name: Name,
+    request: StoreCalls[Name]["request"],
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<StoreCalls[Name]["reply"]> {
+    this.#worker ??= this.#startThread();
+    const { promise, resolve, reject } = Promise.withResolvers<StoreCalls[Name]["reply"]>();
+    const number = ++this.#calls;
+    this.#pending.set(number, { resolve, reject });
+    this.#worker.postMessage({ number, name, request } as StoreCall, transfer);
+    return promise;
+  }
+
+  /** Closes the file and ends the thread. */
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    // A thread that dies meanwhile is closed as well.
+    await this.call("close", {}).catch(() => undefined);
+    await ended;
+  }
+
+  #startThread(): Worker {
+    const worker = new Worker(entry, {
+      name: "leat-store",
+      workerData: this.#start,
+      execArgv: [],
+      stdout: false,
+      stderr: false,
+    });
+    let problem = "its thread ended";
+    worker.on("message", (message: FromStoreThread) => this.#receive(message));
+    worker.on("error", (error) => {
+      problem = `its thread ended: ${error instanceof Error ? error.message : String(error)}`;
+    });
+    worker.on("exit", () => {
+      this.#worker = undefined;
+      if (this.#pending.size === 0) return;
+      this.#failed(problem);
+      const error = leatError("STORE_UNAVAILABLE", { problem });
+      for (const { reject } of this.#pending.values()) reject(error);
+      this.#pending.clear();
+    });
+    return worker;
+  }
+
+  #receive(message: FromStoreThread): void {
+    if (message.t === "set-aside" || message.t === "gone") {
+      this.#notice(message);
+      return;
+    }
+    const pending = this.#pending.get(message.number);
+    this.#pending.delete(message.number);
+    if (message.t === "reply") {
+      this.#works();
+      pending?.resolve(message.value as never);
+      return;
+    }
+    const { problem } = message;
+    this.#failed(problem);
+    pending?.reject(leatError("STORE_UNAVAILABLE", { problem }));
+  }
+
+  #notice(notice: StoreNotice): void {
+    if (notice.t === "gone") {
+      this.#logger?.warn({ file: notice.file }, "the store's file was gone; a new one is begun");
+      return;
+    }
+    const { file, to, problem } = notice;
+    this.#logger?.warn(
+      { file, to, problem },
+      "the store's file was broken and is set aside; a new one is begun",
+    );
+  }
+
+  #works(): void {
+    if (this.status.t === "failed") this.#logger?.info({ file: this.#start.file }, "the store works again");
+    this.status = { t: "ok" };
+  }
+
+  /** One line for each new problem: every call fails while a disk is full. */
+  #failed(reason: string): void {
+    if (this.status.t === "ok" || this.status.reason !== reason)
+      this.#logger?.error({ file: this.#start.file, problem: reason }, "the store failed");
+    this.status = { t: "failed", reason };
+  }
+}

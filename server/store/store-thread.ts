@@ -1,0 +1,76 @@
+/**
+ * Where the store's thread starts: it alone has the database open, so that no disk ever holds the main thread up.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { parentPort, workerData } from "node:worker_threads";
+import type { LetterTable } from "./letter-table.ts";
+import { problemOf, Storage } from "./storage.ts";
+import type {
+  Change,
+  FromStoreThread,
+  StoreCall,
+  StoreCallName,
+  StoreCalls,
+  StoreThreadStart,
+} from "./store-calls.ts";
+
+assert(parentPort !== null, "store/store-thread.ts runs in a thread of its own only");
+const port = parentPort;
+
+const send = (message: FromStoreThread): void => port.postMessage(message);
+const storage = new Storage(workerData as StoreThreadStart, send);
+
+const calls: {
+  readonly [Name in StoreCallName]: (request: StoreCalls[Name]["request"]) => StoreCalls[Name]["reply"];
+} = {
+  change: ({ changes }) =>
+    storage.transaction((letters) => ({
+      counts: changes.map((change) => makeChange(letters, change)),
+      totals: letters.totals(),
+    })),
+  list: (request) => storage.use((letters) => letters.list(request)),
+  get: ({ id }) => storage.use((letters) => letters.get(id)),
+  read: (request) => storage.use((letters) => letters.read(request)),
+  purge: (request) =>
+    storage.use((letters) => {
+      const purged = letters.transaction(() => letters.purge(request));
+      if (purged.removed > 0) letters.shrink();
+      return purged;
+    }),
+  retain: (request) =>
+    storage.use((letters) => {
+      const removed = letters.transaction(() => letters.retain(request));
+      if (removed > 0) letters.shrink();
+      return { removed };
+    }),
+  totals: () => storage.use((letters) => letters.totals()),
+  close: () => {
+    storage.close();
+    return true;
+  },
+};
+
+function makeChange(letters: LetterTable, change: Change): number {
+  switch (change.t) {
+    case "add":
+      return letters.add(change.letters);
+    case "remove":
+      return letters.remove(change.ids);
+    case "replayed":
+      return letters.replayed(change.id, change.failure);
+  }
+}
+
+port.on("message", ({ number, name, request }: StoreCall) => {
+  try {
+    const call = calls[name] as (request: StoreCall["request"]) => StoreCalls[StoreCallName]["reply"];
+    send({ t: "reply", number, value: call(request) });
+  } catch (error) {
+    send({ t: "failed", number, problem: problemOf(error) });
+  }
+  // Without its port the thread has nothing to wait for, and ends.
+  if (name === "close") port.close();
+});
