@@ -144,3 +144,18 @@ function withUnit(value: unknown, factors: Readonly<Record<string, number>>): nu
 function wholeNumber(value: number | undefined, min: number): number | undefined {
   return value !== undefined && Number.isSafeInteger(value) && value >= min ? value : undefined;
 }
+
+/** `true` or `false`. */
+export const yesOrNo: Kind<boolean> = {
+  allowed: "true or false",
+  parse: (value) => (typeof value === "boolean" ? value : undefined),
+};
+
+/** A number of at least so much. */
+export function numberFrom(min: number): Kind<number> {
+  return {
+    allowed: `a number of at least ${min}`,
+    parse: (value) =>
+      typeof value === "number" && value >= min && Number.isFinite(value) ? value : undefined,
+  };
+}

@@ -114,7 +114,7 @@ extra: 1
         "p.yaml:4:9: pipelines[0].stages[0].module: missing; give a module as `name`, `name@version` or `sha256:<64 hex digits>`",
         "p.yaml:4:9: pipelines[0].stages[0].modul: unknown key; did you mean module?",
         "p.yaml:5:17: pipelines[0].stages[0].config: [1] is not allowed; give a mapping of keys to values",
-        'p.yaml:7:21: pipelines[0].stages[1].on_failure: "retry" is not allowed; give one of fail, drop, pass',
+        'p.yaml:7:21: pipelines[0].stages[1].on_failure: "retry" is not allowed; give one of fail, drop, pass, dead_letter',
         "p.yaml:8:28: pipelines[0].stages[1].config.a.b[0]: Infinity is not allowed; give a finite number",
         "p.yaml:8:34: pipelines[0].stages[1].config.a.b[1]: 123456789012345680000 is not allowed; give numbers this large as text, in quotes",
         'p.yaml:9:33: pipelines[0].stages[1].limits.memory_bytes: "16MB" is not allowed; give a size in bytes of at least 1, such as 4194304, "256KiB", "64MiB" or "1GiB"',

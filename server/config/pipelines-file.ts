@@ -12,7 +12,8 @@
  *
  * or several documents, each one such list or one pipeline. The keys are the fields of
  * `leat.v1.Pipeline` and `leat.v1.Stage`, but for `config`, which is the mapping that becomes
- * `config_json`, and the words `fail`, `drop`, `pass`, `reuse` and `fresh`.
+ * `config_json`, the words `fail`, `drop`, `pass`, `dead_letter`, `reuse` and `fresh`, and the times of `retry` and
+ * `breaker` (see resilience-file.ts).
  *
  * @module
  */
@@ -23,6 +24,7 @@ import type { z } from "zod";
 import { defaultLimits, type Limits } from "../limits.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { anyMapping, anyText, oneOf, pattern, size, text, time } from "./kinds.ts";
+import { breakerInput, breakerSchema, retryInput, retrySchema } from "./resilience-file.ts";
 import { check, formatPath, list, mapping, type Path, value } from "./validate.ts";
 import { readYaml, type YamlDocument } from "./yaml-text.ts";
 
@@ -33,6 +35,7 @@ const onFailures = {
   fail: OnFailure.FAIL,
   drop: OnFailure.DROP,
   pass: OnFailure.PASS,
+  dead_letter: OnFailure.DEAD_LETTER,
 } as const;
 
 const instancePolicies = {
@@ -57,6 +60,8 @@ const stageSchema = mapping({
     memory_bytes: value(size(1)).optional(),
   }).optional(),
   on_failure: value(oneOf(Object.keys(onFailures) as (keyof typeof onFailures)[])).optional(),
+  retry: retrySchema.optional(),
+  breaker: breakerSchema.optional(),
   instances: value(oneOf(Object.keys(instancePolicies) as (keyof typeof instancePolicies)[])).optional(),
 });
 
@@ -164,6 +169,8 @@ function stageInput(stage: WrittenStage): MessageInitShape<typeof StageSchema> {
     configJson: stage.config === undefined ? "" : JSON.stringify(stage.config),
     onFailure: stage.on_failure === undefined ? OnFailure.UNSPECIFIED : onFailures[stage.on_failure],
     instances: stage.instances === undefined ? InstancePolicy.UNSPECIFIED : instancePolicies[stage.instances],
+    ...(stage.retry !== undefined && { retry: retryInput(stage.retry) }),
+    ...(stage.breaker !== undefined && { breaker: breakerInput(stage.breaker) }),
     ...(stage.limits !== undefined && {
       limits: {
         ...(batch_timeout_ms !== undefined && { batchTimeoutMs: batch_timeout_ms }),

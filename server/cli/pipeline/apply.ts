@@ -22,7 +22,7 @@ The file is YAML: one pipeline, or a list under "pipelines".
         - module: normalize@1.2.0
         - module: redact
           config: { fields: [email, phone] }
-          on_failure: drop            # or fail (default), pass
+          on_failure: drop            # or fail (default), pass, dead_letter
           instances: fresh            # or reuse (default)
           limits: { record_timeout_ms: 500ms, memory_bytes: 16MiB }
 

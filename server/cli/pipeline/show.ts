@@ -43,6 +43,7 @@ async function written(pipeline: Pipeline): Promise<object> {
     [OnFailure.FAIL, "fail"],
     [OnFailure.DROP, "drop"],
     [OnFailure.PASS, "pass"],
+    [OnFailure.DEAD_LETTER, "dead_letter"],
   ]);
   const instances = new Map<number, string>([
     [InstancePolicy.REUSE, "reuse"],
@@ -57,8 +58,34 @@ async function written(pipeline: Pipeline): Promise<object> {
       config: stage.configJson === "" ? undefined : (JSON.parse(stage.configJson) as unknown),
       on_failure: onFailure.get(stage.onFailure),
       instances: instances.get(stage.instances),
+      retry: writtenRetry(stage),
+      breaker: writtenBreaker(stage),
       limits: writtenLimits(stage),
     })),
+  };
+}
+
+function writtenRetry({ retry }: Stage): object | undefined {
+  if (retry === undefined) return undefined;
+  return {
+    attempts: retry.attempts || 1,
+    initial: retry.initialBackoffMs || undefined,
+    max: retry.maxBackoffMs || undefined,
+    factor: retry.factor || undefined,
+    jitter: retry.jitter,
+    faults: retry.faults || undefined,
+  };
+}
+
+function writtenBreaker({ breaker }: Stage): object | undefined {
+  if (breaker === undefined) return undefined;
+  return {
+    disabled: breaker.disabled || undefined,
+    faults: breaker.faults || undefined,
+    window: breaker.window || undefined,
+    open: breaker.openMs || undefined,
+    probes: breaker.probes || undefined,
+    record_failures: breaker.recordFailures || undefined,
   };
 }
 
