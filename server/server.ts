@@ -143,8 +143,7 @@ class RunningServer implements LeatServer {
   async #drain(): Promise<void> {
     const { engine, limits, logger } = this.#core;
     this.#health.notServing("draining");
-    engine.state = { t: "draining" };
-    this.#grpc.drain();
+    engine.drain();
     const finished = Promise.all([this.#grpc.finish(), this.#http?.finish()]);
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, limits.maxDrainMs);

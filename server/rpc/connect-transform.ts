@@ -63,7 +63,7 @@ async function* streamTransform(
   signal: AbortSignal,
 ): AsyncGenerator<StreamTransformResponse> {
   const port = new IterablePort();
-  const session = new StreamSession(engine, port, () => {});
+  const session = new StreamSession(engine, port);
   const cancel = (): void => {
     session.cancelled();
     port.end();

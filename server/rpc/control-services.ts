@@ -85,9 +85,10 @@ export function metricsService(engine: Engine): ServiceImpl<typeof MetricsServic
           problem: `${interval} is outside of ${minIntervalMs} to ${maxIntervalMs}`,
         });
       }
-      while (!signal.aborted && engine.state.t === "serving") {
+      const ended = AbortSignal.any([signal, engine.draining]);
+      while (!ended.aborted) {
         yield { snapshot: engine.snapshot(pipeline) };
-        await delay(interval, undefined, { signal, ref: false }).catch(() => undefined);
+        await delay(interval, undefined, { signal: ended, ref: false }).catch(() => undefined);
       }
     },
   };

@@ -39,8 +39,11 @@ export class Engine {
   readonly admission: Admission;
   readonly tracer: BatchTracer;
   state: EngineState = { t: "serving" };
+  /** The streams that are open, through whichever door. */
+  readonly streams = new Set<{ drain(): void }>();
   readonly #scheduler: Scheduler;
   readonly #snapshot: (pipeline: string) => MetricsSnapshot;
+  readonly #draining = new AbortController();
 
   constructor(parts: {
     limits: Readonly<Limits>;
@@ -63,6 +66,18 @@ export class Engine {
   /** All figures at this moment, or one pipeline's. */
   snapshot(pipeline: string): MetricsSnapshot {
     return this.#snapshot(pipeline);
+  }
+
+  /** Aborted when the server takes no more work: what only watches ends then. */
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+
+  /** Takes no more work, and says so to every stream. */
+  drain(): void {
+    this.state = { t: "draining" };
+    this.#draining.abort();
+    for (const stream of [...this.streams]) stream.drain();
   }
 
   /** @throws LeatError DRAINING */

@@ -16,6 +16,7 @@ import { LeatError, leatError } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import { controlDefinitions } from "./grpc-control.ts";
 import type { HealthBoard } from "./health.ts";
+import { endingWatches } from "./open-watches.ts";
 import { addReflection } from "./reflection.ts";
 import { type Reply, serializeReply, transformReply } from "./reply.ts";
 import {
@@ -60,7 +61,6 @@ function refuse(): never {
 /** A gRPC server on one address. */
 export class GrpcDoor {
   readonly #server: Server;
-  readonly #sessions = new Set<StreamSession>();
 
   constructor(engine: Engine, health: HealthBoard) {
     const { maxModuleBytes, maxBatchBytes } = engine.limits;
@@ -83,8 +83,9 @@ export class GrpcDoor {
     for (const { definition, implementation } of controlDefinitions(engine)) {
       this.#server.addService(definition, implementation);
     }
-    health.addTo(this.#server);
-    addReflection(this.#server);
+    const watchable = endingWatches(this.#server, engine.draining);
+    health.addTo(watchable);
+    addReflection(watchable);
   }
 
   /** Listens. @returns the port */
@@ -96,11 +97,6 @@ export class GrpcDoor {
         else reject(error);
       });
     });
-  }
-
-  /** Tells every stream that the server is about to stop. */
-  drain(): void {
-    for (const session of this.#sessions) session.drain();
   }
 
   /** Takes no new connections and resolves when the calls in flight have ended. */
@@ -116,22 +112,17 @@ export class GrpcDoor {
   #stream(engine: Engine, call: ServerDuplexStream<StreamView, Reply>): void {
     let session: StreamSession;
     try {
-      session = new StreamSession(
-        engine,
-        {
-          send: (reply) => call.write(reply),
-          pause: () => call.pause(),
-          resume: () => call.resume(),
-          end: () => call.end(),
-          fail: (error) => call.emit("error", grpcStatus(error)),
-        },
-        (closed) => this.#sessions.delete(closed),
-      );
+      session = new StreamSession(engine, {
+        send: (reply) => call.write(reply),
+        pause: () => call.pause(),
+        resume: () => call.resume(),
+        end: () => call.end(),
+        fail: (error) => call.emit("error", grpcStatus(error)),
+      });
     } catch (error) {
       call.emit("error", grpcStatus(error));
       return;
     }
-    this.#sessions.add(session);
     call.on("data", (view: StreamView) => session.receive(view));
     call.on("drain", () => session.drained());
     call.on("end", () => session.halfClosed());

@@ -42,7 +42,7 @@ export class HealthBoard {
   }
 
   /** Serves grpc.health.v1. */
-  addTo(server: Server): void {
+  addTo(server: Pick<Server, "addService">): void {
     this.#health.addToServer(server);
   }
 }

@@ -17,7 +17,7 @@ import {
 } from "@leat/proto";
 
 /** Lets clients ask the server for its services and messages. */
-export function addReflection(server: Server): void {
+export function addReflection(server: Pick<Server, "addService">): void {
   const files = new Map<string, Buffer>();
   for (const file of [
     file_leat_v1_transform,

@@ -44,7 +44,6 @@ type BatchView = Extract<StreamView, { t: "batch" }>;
 export class StreamSession implements BatchOwner {
   readonly #engine: Engine;
   readonly #port: StreamPort;
-  readonly #onClose: (session: StreamSession) => void;
   readonly #jobs = new Set<BatchJob>();
   #state: SessionState = { t: "new" };
   #reorder: Reorder<Reply> | undefined;
@@ -63,12 +62,12 @@ export class StreamSession implements BatchOwner {
   /** A batch that was read and found no room. */
   #held: { readonly view: BatchView; readonly pipeline: ServingPipeline } | undefined;
 
-  /** @param onClose - called once, when the stream has ended in any way */
-  constructor(engine: Engine, port: StreamPort, onClose: (session: StreamSession) => void) {
+  /** @throws LeatError TOO_MANY_STREAMS */
+  constructor(engine: Engine, port: StreamPort) {
     this.#engine = engine;
     this.#port = port;
-    this.#onClose = onClose;
     engine.admission.openStream();
+    engine.streams.add(this);
   }
 
   /** A message has arrived. */
@@ -310,7 +309,7 @@ export class StreamSession implements BatchOwner {
     const nowMs = this.#engine.clock.nowMs();
     for (const job of [...this.#jobs]) job.cancel(nowMs);
     this.#engine.admission.closeStream();
-    this.#onClose(this);
+    this.#engine.streams.delete(this);
   }
 
   #errorReply(sequence: number, error: LeatError): Reply {
