@@ -5,14 +5,16 @@
  * @module
  */
 
-import { formatAddress } from "../config/kinds.ts";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { type Address, formatAddress } from "../config/kinds.ts";
 import { type ResolvedConfig, resolveConfig } from "../config/resolve.ts";
 import { type LeatServer, startServer } from "../server.ts";
+import type { FromServer, ServerStart, ToServer } from "../supervision/messages.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { serverVersion } from "../version.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
 import { loadAtStart } from "./load-at-start.ts";
-import type { LauncherMessage } from "./serve.ts";
 
 /** What the process was told from outside. */
 interface Requests {
@@ -23,24 +25,24 @@ interface Requests {
 }
 
 /**
- * Listens to the launcher and to signals. A signal that comes straight to this process only ever
- * drains: the launcher, which gets the same ones from a terminal, says when it was a second one.
+ * Listens to the supervisor and to signals. A signal that comes straight to this process only ever
+ * drains: the supervisor, which gets the same ones from a terminal, says when it was a second one.
  */
 function requests(): Requests {
   const drain = Promise.withResolvers<void>();
   const close = Promise.withResolvers<void>();
-  process.on("message", (message: LauncherMessage) => {
+  process.on("message", (message: ToServer) => {
     if (message.type === "close") close.resolve();
     else drain.resolve();
   });
-  // Without its launcher nobody could stop it any more.
+  // Without its supervisor nobody could stop it any more.
   process.on("disconnect", () => drain.resolve());
   process.on("SIGTERM", () => drain.resolve());
   process.on("SIGINT", () => drain.resolve());
   return { drain: drain.promise, close: close.promise };
 }
 
-/** Reads what the launcher passed: the configuration's path or nothing, then `key=value`. */
+/** Reads what the supervisor passed: the configuration's path or nothing, then `key=value`. */
 function readConfig([file, ...settings]: readonly string[]): ResolvedConfig {
   const flags = Object.fromEntries(
     settings.map((setting) => {
@@ -51,17 +53,35 @@ function readConfig([file, ...settings]: readonly string[]): ResolvedConfig {
   return resolveConfig({ file: file || undefined, env: process.env, flags });
 }
 
-async function start(config: ResolvedConfig): Promise<LeatServer> {
+/** The same address again, where an earlier process was free to choose its port. */
+function again(address: Address, port: number | undefined): string {
+  return formatAddress(address.port === 0 ? { ...address, port: port ?? 0 } : address);
+}
+
+/** Without a supervisor there is nobody to tell. */
+function tell(message: FromServer): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function startServing(config: ResolvedConfig, before: ServerStart): Promise<LeatServer> {
+  const supervision = {
+    ledger: join(before.folder, "crash-ledger"),
+    quarantine: join(before.folder, "quarantine.json"),
+  };
+  const { maxRestarts, restartWindowMs } = config.limits;
+  tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs });
   const logger = createLogger({ level: config.logLevel });
   for (const warning of config.warnings) logger.warn(warning);
   const server = await startServer({
-    grpcAddress: formatAddress(config.grpc),
-    httpAddress: config.http === undefined ? false : formatAddress(config.http),
+    grpcAddress: again(config.grpc, before.grpcPort),
+    httpAddress: config.http === undefined ? false : again(config.http, before.httpPort),
+    supervision,
     limits: config.limits,
     logger,
     telemetryEnv: config.telemetryEnv,
     prepare: (registry) => loadAtStart(registry, config),
   });
+  tell({ type: "serving", grpcPort: server.grpcPort, httpPort: server.httpPort });
   const grpc = formatAddress({ ...config.grpc, port: server.grpcPort });
   const http = config.http && formatAddress({ ...config.http, port: server.httpPort ?? 0 });
   process.stderr.write(
@@ -73,9 +93,13 @@ async function start(config: ResolvedConfig): Promise<LeatServer> {
 /** Serves until it is told to end. @returns the exit code */
 async function serve(asked: Requests): Promise<number> {
   const closed = asked.close.then(() => exitCodes.failed);
-  const served = start(readConfig(process.argv.slice(2))).then(async (server) => {
+  const [, , start = "{}", ...settings] = process.argv;
+  const before = JSON.parse(start) as ServerStart;
+  const served = startServing(readConfig(settings), before).then(async (server) => {
     await asked.drain;
     await server.drain();
+    // Nobody else is left to clean up.
+    if (!process.connected) rmSync(before.folder, { recursive: true, force: true });
     return exitCodes.ok;
   });
   // At once means at once: what the process holds ends with it.

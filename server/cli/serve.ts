@@ -1,20 +1,17 @@
 /**
- * `leat serve`: starts the server process with the flags that V8 takes only at the start of a
- * process, passes signals on to it, and ends as it ends.
+ * `leat serve`: supervises a server process, which it starts with the flags that V8 takes only at the start of a
+ * process, and ends as it ends.
  *
  * @module
  */
 
 import { spawn } from "node:child_process";
-import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { nodeFlags } from "../node-flags.ts";
+import { Supervisor } from "../supervision/supervisor.ts";
 import { CommandError, usageError } from "./failure.ts";
 import { collect } from "./options.ts";
-
-/** What the launcher tells the server process. */
-export type LauncherMessage = { readonly type: "drain" } | { readonly type: "close" };
 
 /** The server process: `serve-process.ts` in the source tree, `.js` in a published package. */
 const entry = new URL(`./serve-process${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
@@ -28,6 +25,9 @@ the server does not start with a module that it cannot load.
 
 SIGTERM or SIGINT drains: no new work is taken, what is in flight is finished, and the exit code is 0.
 A second signal ends at once, with exit code 1.
+
+A server process that ends by itself once it has served is started again, on the same ports. When a module
+made it abort, that module is quarantined: "leat module list" shows it, "leat module release" ends that.
 
 Examples:
   leat serve
@@ -65,7 +65,7 @@ export async function addServeCommand(program: Command, args: readonly string[])
       if (!limit.includes("=")) throw usageError(`--limit ${limit}: write NAME=VALUE`);
       return `limits.${limit}`;
     });
-    const code = await launch([options.config ?? "", ...settings, ...limits]);
+    const code = await supervise([options.config ?? "", ...settings, ...limits]);
     if (code !== 0) throw new CommandError("", code);
   });
 }
@@ -76,39 +76,23 @@ function optionName(flag: string): string {
 }
 
 /**
- * Runs the server process.
- *
- * A terminal sends its signals to the launcher and to the server process both, and so do some service
- * managers. Therefore the launcher counts them and says what is meant.
+ * Runs the server under a supervisor.
  *
  * @param args - the configuration's path or nothing, then settings as `key=value`
  * @returns the exit code
  */
-async function launch(args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, [...nodeFlags, fileURLToPath(entry), ...args], {
-    stdio: ["inherit", "inherit", "inherit", "ipc"],
+async function supervise(args: readonly string[]): Promise<number> {
+  const supervisor = new Supervisor({
+    start: (start) =>
+      spawn(process.execPath, [...nodeFlags, fileURLToPath(entry), JSON.stringify(start), ...args], {
+        stdio: ["inherit", "inherit", "inherit", "ipc"],
+      }),
+    say: (line) => process.stderr.write(`leat: ${line}\n`),
   });
-  let asked = false;
-  const onSignal = (): void => {
-    const message: LauncherMessage = { type: asked ? "close" : "drain" };
-    asked = true;
-    // It may be gone already.
-    if (child.connected) child.send(message, () => {});
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  child.once("error", reject);
-  child.once("exit", (code, signal) => {
-    if (signal !== null) {
-      process.stderr.write(
-        `leat: the server process was ended by ${signal} (${constants.signals[signal]})\n`,
-      );
-    }
-    resolve(code ?? 1);
-  });
-  return promise.finally(() => {
-    process.off("SIGTERM", onSignal);
-    process.off("SIGINT", onSignal);
+  process.on("SIGTERM", supervisor.end);
+  process.on("SIGINT", supervisor.end);
+  return supervisor.run().finally(() => {
+    process.off("SIGTERM", supervisor.end);
+    process.off("SIGINT", supervisor.end);
   });
 }

@@ -1,0 +1,40 @@
+/**
+ * What a supervisor and its server process tell each other.
+ *
+ * @module
+ */
+
+/** What the server process is started with, as JSON in its first argument. */
+export interface ServerStart {
+  /** A folder for files that need not outlive the supervisor. */
+  readonly folder: string;
+  /** The port that an earlier process took for gRPC, where any free one will do. */
+  readonly grpcPort: number | undefined;
+  /** The same for HTTP. */
+  readonly httpPort: number | undefined;
+}
+
+/** What the supervisor tells the server process. */
+export type ToServer = { readonly type: "drain" } | { readonly type: "close" };
+
+/** The server process has read its configuration, and begins. */
+export interface Starting {
+  readonly type: "starting";
+  /** The crash ledger. */
+  readonly ledger: string;
+  /** The book of modules in quarantine. */
+  readonly quarantine: string;
+  /** The limits of that name. */
+  readonly maxRestarts: number;
+  readonly restartWindowMs: number;
+}
+
+/** The server process takes calls. */
+export interface Serving {
+  readonly type: "serving";
+  readonly grpcPort: number;
+  readonly httpPort: number | undefined;
+}
+
+/** What the server process tells the supervisor. */
+export type FromServer = Starting | Serving;

@@ -1,0 +1,139 @@
+/**
+ * Keeps one server process running: starts it, starts it again when it ends by itself, and draws up from the crash
+ * ledger what must not run in the next one. Holds no module code, so nothing that a module does can reach it.
+ *
+ * @module
+ */
+
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { systemClock } from "../clock.ts";
+import { readLedger } from "./ledger-format.ts";
+import type { FromServer, ServerStart, Starting, ToServer } from "./messages.ts";
+import { judge } from "./quarantine-book.ts";
+import { readBook, writeBook } from "./quarantine-file.ts";
+import { isAbort, type RestartLimits, RestartPolicy } from "./restart-policy.ts";
+
+/** What a supervisor needs. */
+export interface SupervisorParts {
+  /** Starts a server process, with an IPC channel. */
+  readonly start: (start: ServerStart) => ChildProcess;
+  /** Tells the operator, in one line. */
+  readonly say: (line: string) => void;
+}
+
+/** How a process ended. */
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly servingSinceMs: number | undefined;
+}
+
+/** Supervises one server. */
+export class Supervisor {
+  readonly #parts: SupervisorParts;
+  readonly #policy = new RestartPolicy();
+  readonly #stop = new AbortController();
+  #child: ChildProcess | undefined;
+  /** What the process said when it began. */
+  #began: Starting | undefined;
+  #limits: RestartLimits = { maxRestarts: 0, restartWindowMs: 0 };
+  #ports: Pick<ServerStart, "grpcPort" | "httpPort"> = { grpcPort: undefined, httpPort: undefined };
+
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Somebody wants the server to end: it drains; when this is said again, it ends at once.
+   *
+   * A terminal sends its signals to both processes, and so do some service managers. Therefore the supervisor counts
+   * them and says what is meant.
+   */
+  readonly end = (): void => {
+    const message: ToServer = { type: this.#stop.signal.aborted ? "close" : "drain" };
+    this.#stop.abort();
+    // It may be gone already.
+    if (this.#child?.connected) this.#child.send(message, () => {});
+  };
+
+  /** Runs the server until it ends for good. @returns the exit code */
+  async run(): Promise<number> {
+    const folder = mkdtempSync(join(tmpdir(), "leat-"));
+    try {
+      for (;;) {
+        const ended = await this.#runOnce(folder);
+        const code = await this.#next(ended);
+        if (code !== undefined) return code;
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #runOnce(folder: string): Promise<Ended> {
+    this.#began = undefined;
+    const child = this.#parts.start({ folder, ...this.#ports });
+    this.#child = child;
+    let servingSinceMs: number | undefined;
+    child.on("message", (message: FromServer) => {
+      if (message.type === "starting") {
+        this.#began = message;
+        this.#limits = message;
+        return;
+      }
+      servingSinceMs = systemClock.nowMs();
+      this.#ports = { grpcPort: message.grpcPort, httpPort: message.httpPort };
+    });
+    return new Promise<Ended>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code, signal) => resolve({ code, signal, servingSinceMs }));
+    });
+  }
+
+  /** Decides what comes after the end of a process. @returns the exit code when nothing does */
+  async #next({ code, signal, servingSinceMs }: Ended): Promise<number | undefined> {
+    const blamed = isAbort(signal) && this.#blame(signal ?? "");
+    const asked = this.#stop.signal.aborted;
+    const ending = { code, signal, nowMs: systemClock.nowMs(), servingSinceMs, asked, blamed };
+    const decision = this.#policy.ended(ending, this.#limits);
+    const how =
+      signal === null
+        ? `ended with exit code ${code}`
+        : `was ended by ${signal} (${constants.signals[signal]})`;
+    switch (decision.t) {
+      case "end":
+        if (signal !== null) this.#parts.say(`the server process ${how}`);
+        return decision.code;
+      case "give-up":
+        this.#parts.say(
+          `the server process ${how}; giving up after ${decision.restarts} restarts within ${this.#limits.restartWindowMs / 1_000} s`,
+        );
+        return 1;
+      case "restart": {
+        const when = decision.delayMs === 0 ? "" : ` in ${decision.delayMs} ms`;
+        this.#parts.say(`the server process ${how}; starting it again${when}`);
+        await delay(decision.delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+        return this.#stop.signal.aborted ? 0 : undefined;
+      }
+    }
+  }
+
+  /** Judges what ran when the process aborted. @returns whether anything will be different in the next one */
+  #blame(signal: string): boolean {
+    if (this.#began === undefined) return false;
+    const { ledger, quarantine } = this.#began;
+    const rows = readLedger(ledger);
+    if (rows.length === 0) return false;
+    const { book, problem } = readBook(quarantine);
+    if (problem !== undefined) this.#parts.say(`${problem}; the quarantine begins anew`);
+    const verdict = judge(book, rows, signal, systemClock.nowMs());
+    writeBook(quarantine, verdict.book);
+    for (const digest of verdict.quarantined) this.#parts.say(`${digest} is in quarantine`);
+    for (const digest of verdict.suspected) this.#parts.say(`${digest} is on probation`);
+    return true;
+  }
+}
