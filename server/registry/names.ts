@@ -44,3 +44,10 @@ export function parseReference(reference: string): ModuleReference {
   }
   return version === undefined ? { t: "active", name } : { t: "version", name, version };
 }
+
+/** @throws LeatError REQUEST_INVALID when this is no name */
+export function checkName(field: string, name: string): void {
+  if (isName(name)) return;
+  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  throw leatError("REQUEST_INVALID", { field, problem: `"${shown}" is no name: ${nameRule}` });
+}

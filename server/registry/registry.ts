@@ -12,7 +12,7 @@ import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import { abiName, checkAbi } from "../module/abi.ts";
+import { checkAbi } from "../module/abi.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import { type CompiledModule, compileModule, digestOf } from "../module/compile.ts";
 import { inspectModule } from "../module/inspect.ts";
@@ -23,11 +23,11 @@ import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
-import { isName, nameRule, parseReference } from "./names.ts";
+import { aloneSpec, moduleEntry } from "./module-entry.ts";
+import { checkName, parseReference } from "./names.ts";
 import { nextPipelineId, PipelineBuilder, type ResolveModule } from "./pipeline-builder.ts";
 import { readConfig, readStages } from "./pipeline-definition.ts";
 import { PipelineTable, type StoredPipeline } from "./pipeline-table.ts";
-import { noRetry } from "./resilience-definition.ts";
 import { Turnstile } from "./turnstile.ts";
 import { WarmUp, warmUpError } from "./warm-up.ts";
 
@@ -116,7 +116,7 @@ export class Registry {
     this.#parts.onCompiled(compiled.compileUs);
     const present = this.#present(load.name, version, digest);
     if (present !== undefined) return { entry: present, alreadyLoaded: true };
-    const entry = this.#entryOf(load, version, digest, compiled.inspected, compiled.compileUs);
+    const entry = moduleEntry(load, { ...compiled, version, loadTimeMs: this.#parts.clock.nowMs() });
     await this.#warmModule(entry, compiled, configJson, load.sampleConfigJson !== "");
     if (load.dryRun) return { entry, alreadyLoaded: false };
     await this.#parts.store.put(entry.digest, load.wasm);
@@ -136,26 +136,6 @@ export class Registry {
     return present;
   }
 
-  #entryOf(
-    { name, wasm }: ModuleLoad,
-    version: string,
-    digest: string,
-    { imports, exports }: CompiledModule["inspected"],
-    compileUs: number,
-  ): ModuleEntry {
-    return {
-      name,
-      version,
-      digest,
-      sizeBytes: wasm.length,
-      abi: abiName,
-      loadTimeMs: this.#parts.clock.nowMs(),
-      compileUs,
-      imports: imports.map((wanted) => `${wanted.module}.${wanted.name}`),
-      exports: exports.map((given) => given.name),
-    };
-  }
-
   /** Keeps a module in quarantine without compiling it. */
   async #loadHeld(
     load: ModuleLoad,
@@ -168,7 +148,13 @@ export class Registry {
     if (present !== undefined) return { entry: present, alreadyLoaded: true };
     const inspected = inspectModule(load.wasm, limits);
     checkAbi(inspected);
-    const entry = this.#entryOf(load, version, digest, inspected, 0);
+    const entry = moduleEntry(load, {
+      version,
+      digest,
+      inspected,
+      compileUs: 0,
+      loadTimeMs: this.#parts.clock.nowMs(),
+    });
     await store.put(digest, load.wasm);
     this.modules.add(entry);
     return { entry, alreadyLoaded: false };
@@ -180,31 +166,10 @@ export class Registry {
     configJson: string,
     configGiven: boolean,
   ): Promise<void> {
-    const { limits } = this.#parts;
-    const { name, version, digest } = entry;
-    const spec: PipelineSpec = {
-      id: nextPipelineId(),
-      name: `${name}@${version}`,
-      probationUntilMs: this.#parts.quarantine.probationUntilMs(digest),
-      stages: [
-        {
-          name,
-          module: name,
-          version,
-          digest,
-          identity: { stage: name, module: name, version, digest },
-          compiled: compiled.module,
-          codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
-          configJson,
-          batchTimeoutMs: limits.maxBatchExecutionMs,
-          recordTimeoutMs: limits.maxRecordExecutionMs,
-          memoryBytes: limits.maxGuestMemoryBytes,
-          onFailure: "fail",
-          retry: noRetry,
-          breaker: undefined,
-          fresh: false,
-        },
-      ],
+    const { limits, quarantine } = this.#parts;
+    const spec = {
+      ...aloneSpec(entry, compiled, configJson, limits),
+      probationUntilMs: quarantine.probationUntilMs(entry.digest),
     };
     const problem = await this.#warmUp.run(spec);
     if (problem === undefined) return;
@@ -432,10 +397,4 @@ export class Registry {
     if (problem !== undefined) throw warmUpError(problem, spec);
     return this.pipelines.addInline(key, spec);
   }
-}
-
-function checkName(field: string, name: string): void {
-  if (isName(name)) return;
-  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
-  throw leatError("REQUEST_INVALID", { field, problem: `"${shown}" is no name: ${nameRule}` });
 }
