@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import {
+  create,
   createFileRegistry,
   type FileRegistry,
   fromBinary,
