@@ -11,6 +11,7 @@ import type { Limits } from "./limits.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { Registry } from "./registry/registry.ts";
 import { Engine } from "./rpc/engine.ts";
+import { Statuses } from "./rpc/status.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import { LedgerRows } from "./supervision/ledger-rows.ts";
@@ -89,6 +90,7 @@ export function makeCore(options: CoreOptions): Core {
     registry,
     admission,
     tracer,
+    statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
     scheduler,
     snapshot: (pipeline) => {
       refresh();

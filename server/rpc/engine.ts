@@ -14,6 +14,7 @@ import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
+import type { Statuses } from "./status.ts";
 
 /** A batch on its way in. */
 export interface Incoming {
@@ -38,6 +39,8 @@ export class Engine {
   readonly registry: Registry;
   readonly admission: Admission;
   readonly tracer: BatchTracer;
+  /** Maps errors for both doors. */
+  readonly statuses: Statuses;
   state: EngineState = { t: "serving" };
   /** The streams that are open, through whichever door. */
   readonly streams = new Set<{ drain(): void }>();
@@ -51,6 +54,7 @@ export class Engine {
     registry: Registry;
     admission: Admission;
     tracer: BatchTracer;
+    statuses: Statuses;
     scheduler: Scheduler;
     snapshot: (pipeline: string) => MetricsSnapshot;
   }) {
@@ -59,6 +63,7 @@ export class Engine {
     this.registry = parts.registry;
     this.admission = parts.admission;
     this.tracer = parts.tracer;
+    this.statuses = parts.statuses;
     this.#scheduler = parts.scheduler;
     this.#snapshot = parts.snapshot;
   }

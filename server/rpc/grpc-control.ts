@@ -26,7 +26,7 @@ import type {
 import { MetricsService, ModuleService, PipelineService } from "@leat/proto";
 import { metricsService, moduleService, pipelineService } from "./control-services.ts";
 import type { Engine } from "./engine.ts";
-import { grpcStatus } from "./status.ts";
+import type { Statuses } from "./status.ts";
 
 /** A service for grpc-js's `addService`. */
 export interface MountedService {
@@ -37,9 +37,9 @@ export interface MountedService {
 /** All services of the control plane. */
 export function controlDefinitions(engine: Engine): MountedService[] {
   return [
-    mount(ModuleService, moduleService(engine)),
-    mount(PipelineService, pipelineService(engine)),
-    mount(MetricsService, metricsService(engine)),
+    mount(engine.statuses, ModuleService, moduleService(engine)),
+    mount(engine.statuses, PipelineService, pipelineService(engine)),
+    mount(engine.statuses, MetricsService, metricsService(engine)),
   ];
 }
 
@@ -49,6 +49,7 @@ type StreamingImplementation = (request: Message, context: HandlerContext) => As
 
 /** Mounts a service whose methods take one request. */
 export function mount<Service extends DescService>(
+  statuses: Statuses,
   service: Service,
   methods: ServiceImpl<Service>,
 ): MountedService {
@@ -67,9 +68,15 @@ export function mount<Service extends DescService>(
     const context = (signal: AbortSignal) => handlerContext(service, method, signal);
     const handler = methods[method.localName as keyof ServiceImpl<Service>] as unknown;
     if (method.methodKind === "unary") {
-      implementation[method.localName] = unary(context, method.output, handler as UnaryImplementation);
+      implementation[method.localName] = unary(
+        statuses,
+        context,
+        method.output,
+        handler as UnaryImplementation,
+      );
     } else if (method.methodKind === "server_streaming") {
       implementation[method.localName] = streaming(
+        statuses,
         context,
         method.output,
         handler as StreamingImplementation,
@@ -92,7 +99,7 @@ function handlerContext(service: DescService, method: DescMethod, signal: AbortS
   });
 }
 
-function unary(context: MakeContext, output: DescMessage, handler: UnaryImplementation) {
+function unary(statuses: Statuses, context: MakeContext, output: DescMessage, handler: UnaryImplementation) {
   return (call: ServerUnaryCall<Message, Message>, callback: sendUnaryData<Message>): void => {
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
@@ -100,12 +107,17 @@ function unary(context: MakeContext, output: DescMessage, handler: UnaryImplemen
       create(output, (await handler(call.request, context(abort.signal))) as Message);
     run().then(
       (response) => callback(null, response),
-      (error) => callback(grpcStatus(error)),
+      (error) => callback(statuses.grpc(error)),
     );
   };
 }
 
-function streaming(context: MakeContext, output: DescMessage, handler: StreamingImplementation) {
+function streaming(
+  statuses: Statuses,
+  context: MakeContext,
+  output: DescMessage,
+  handler: StreamingImplementation,
+) {
   return (call: ServerWritableStream<Message, Message>): void => {
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
@@ -117,7 +129,7 @@ function streaming(context: MakeContext, output: DescMessage, handler: Streaming
       call.end();
     };
     run().catch((error) => {
-      if (!signal.aborted) call.emit("error", grpcStatus(error));
+      if (!signal.aborted) call.emit("error", statuses.grpc(error));
     });
   };
 }

@@ -26,7 +26,6 @@ import {
   type StreamView,
   type TransformView,
 } from "./request-view.ts";
-import { grpcStatus } from "./status.ts";
 import { StreamSession } from "./stream-session.ts";
 import { startTransform } from "./transform-call.ts";
 
@@ -117,10 +116,10 @@ export class GrpcDoor {
         pause: () => call.pause(),
         resume: () => call.resume(),
         end: () => call.end(),
-        fail: (error) => call.emit("error", grpcStatus(error)),
+        fail: (error) => call.emit("error", engine.statuses.grpc(error)),
       });
     } catch (error) {
-      call.emit("error", grpcStatus(error));
+      call.emit("error", engine.statuses.grpc(error));
       return;
     }
     call.on("data", (view: StreamView) => session.receive(view));
@@ -153,7 +152,7 @@ function transform(
       },
       (outcome) => {
         if (outcome instanceof LeatError) {
-          callback(grpcStatus(outcome));
+          callback(engine.statuses.grpc(outcome));
           return;
         }
         const reply = transformReply(outcome);
@@ -164,6 +163,6 @@ function transform(
     );
     call.on("cancelled", cancel);
   } catch (error) {
-    callback(grpcStatus(error));
+    callback(engine.statuses.grpc(error));
   }
 }

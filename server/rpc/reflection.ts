@@ -7,14 +7,16 @@
 import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
-import type { PackageDefinition } from "@grpc/proto-loader";
+import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import {
+  file_google_rpc_error_details,
   file_leat_v1_metrics,
   file_leat_v1_module,
   file_leat_v1_pipeline,
   file_leat_v1_transform,
 } from "@leat/proto";
+import { protoPath as healthProto } from "grpc-health-check";
 
 /** Lets clients ask the server for its services and messages. */
 export function addReflection(server: Pick<Server, "addService">): void {
@@ -24,10 +26,15 @@ export function addReflection(server: Pick<Server, "addService">): void {
     file_leat_v1_module,
     file_leat_v1_pipeline,
     file_leat_v1_metrics,
+    file_google_rpc_error_details,
   ]) {
     collect(file, files);
   }
-  const all = [...files.values()];
+  const health: Buffer[] = [];
+  for (const { fileDescriptorProtos } of Object.values(loadSync(healthProto))) {
+    if (Array.isArray(fileDescriptorProtos)) health.push(...fileDescriptorProtos);
+  }
+  const all = [...files.values(), ...health];
   // What the library reads of a package are these encoded files alone.
   const reflected: PackageDefinition = {
     leat: {

@@ -60,38 +60,57 @@ function publicMessage(error: LeatError): string {
   return error.reason === "INTERNAL" ? "internal error; the server's log tells more" : error.message;
 }
 
-/** The status of a failed grpc-js call, with details in `grpc-status-details-bin`. */
-export function grpcStatus(thrown: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
-  const error = LeatError.from(thrown);
-  const { info, badRequest, retry } = details(error);
-  const packed = [anyPack(ErrorInfoSchema, info)];
-  if (badRequest !== undefined) packed.push(anyPack(BadRequestSchema, badRequest));
-  if (retry !== undefined) packed.push(anyPack(RetryInfoSchema, retry));
-  const message = publicMessage(error);
-  const rpcStatus = create(RpcStatusSchema, { code: codes[error.status], message, details: packed });
-  const metadata = new Metadata();
-  metadata.set("grpc-status-details-bin", Buffer.from(toBinary(RpcStatusSchema, rpcStatus)));
-  return { code: codes[error.status], details: message, metadata };
-}
+/** Takes errors that are the server's own fault, with their cause. */
+export type InternalErrorLog = (error: LeatError) => void;
 
-/** The error that a Connect handler throws. */
-export function connectError(thrown: unknown): ConnectError {
-  if (thrown instanceof ConnectError) return thrown;
-  const error = LeatError.from(thrown);
-  const { info, badRequest, retry } = details(error);
-  const outgoing: ConstructorParameters<typeof ConnectError>[3] = [{ desc: ErrorInfoSchema, value: info }];
-  if (badRequest !== undefined) outgoing.push({ desc: BadRequestSchema, value: badRequest });
-  if (retry !== undefined) outgoing.push({ desc: RetryInfoSchema, value: retry });
-  return new ConnectError(publicMessage(error), connectCodes[error.status], undefined, outgoing, error);
-}
+/** Maps errors for both doors. What is the server's own fault is logged, since the caller is not told. */
+export class Statuses {
+  readonly #log: InternalErrorLog;
 
-/** The error as a stream carries it in band. */
-export function batchError(error: LeatError): BatchError {
-  const message = create(BatchErrorSchema, {
-    code: codes[error.status],
-    reason: error.reason,
-    message: publicMessage(error),
-  });
-  if (error.retryAfterMs !== undefined) message.retryAfter = durationFromMs(error.retryAfterMs);
-  return message;
+  constructor(log: InternalErrorLog) {
+    this.#log = log;
+  }
+
+  /** The status of a failed grpc-js call, with details in `grpc-status-details-bin`. */
+  grpc(thrown: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
+    const error = this.#from(thrown);
+    const { info, badRequest, retry } = details(error);
+    const packed = [anyPack(ErrorInfoSchema, info)];
+    if (badRequest !== undefined) packed.push(anyPack(BadRequestSchema, badRequest));
+    if (retry !== undefined) packed.push(anyPack(RetryInfoSchema, retry));
+    const message = publicMessage(error);
+    const rpcStatus = create(RpcStatusSchema, { code: codes[error.status], message, details: packed });
+    const metadata = new Metadata();
+    metadata.set("grpc-status-details-bin", Buffer.from(toBinary(RpcStatusSchema, rpcStatus)));
+    return { code: codes[error.status], details: message, metadata };
+  }
+
+  /** The error that a Connect handler throws. */
+  connect(thrown: unknown): ConnectError {
+    if (thrown instanceof ConnectError) return thrown;
+    const error = this.#from(thrown);
+    const { info, badRequest, retry } = details(error);
+    const outgoing: ConstructorParameters<typeof ConnectError>[3] = [{ desc: ErrorInfoSchema, value: info }];
+    if (badRequest !== undefined) outgoing.push({ desc: BadRequestSchema, value: badRequest });
+    if (retry !== undefined) outgoing.push({ desc: RetryInfoSchema, value: retry });
+    return new ConnectError(publicMessage(error), connectCodes[error.status], undefined, outgoing, error);
+  }
+
+  /** The error as a stream carries it in band. */
+  inBand(thrown: LeatError): BatchError {
+    const error = this.#from(thrown);
+    const message = create(BatchErrorSchema, {
+      code: codes[error.status],
+      reason: error.reason,
+      message: publicMessage(error),
+    });
+    if (error.retryAfterMs !== undefined) message.retryAfter = durationFromMs(error.retryAfterMs);
+    return message;
+  }
+
+  #from(thrown: unknown): LeatError {
+    const error = LeatError.from(thrown);
+    if (error.reason === "INTERNAL") this.#log(error);
+    return error;
+  }
 }

@@ -17,7 +17,6 @@ import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Engine } from "./engine.ts";
 import { encodedReply, type Reply, streamReply } from "./reply.ts";
 import type { StreamView } from "./request-view.ts";
-import { batchError } from "./status.ts";
 
 /** The transport's side of a stream. */
 export interface StreamPort {
@@ -316,7 +315,10 @@ export class StreamSession implements BatchOwner {
     const message = create(StreamTransformResponseSchema, {
       message: {
         case: "result",
-        value: { sequence: BigInt(sequence), outcome: { case: "error", value: batchError(error) } },
+        value: {
+          sequence: BigInt(sequence),
+          outcome: { case: "error", value: this.#engine.statuses.inBand(error) },
+        },
       },
     });
     return encodedReply(toBinary(StreamTransformResponseSchema, message));
