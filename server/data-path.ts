@@ -61,6 +61,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       if (refused !== undefined) completion.abandon(crossing, refused);
       return refused === undefined;
     },
+    (job) => completion.withdrawn(job),
   );
   const pool: Pool = new Pool(
     limits,

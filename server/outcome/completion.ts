@@ -87,6 +87,15 @@ export class Completion {
     }
   }
 
+  /** The batch was cancelled while it waited. */
+  withdrawn(job: BatchJob): void {
+    const error = leatError("CANCELLED");
+    const nowMs = this.#clock.nowMs();
+    // The trace of a batch that has run is finished, and its aftermath's runs are counted with it.
+    if (job.aftermath === undefined) job.trace?.finish(batchTiming(nowMs, job, undefined, undefined, error));
+    if (job.owner.matters === undefined) this.#stats.pipeline(job.pipeline.spec.name).addError(error.reason);
+  }
+
   /** A warm-up has stopped its worker: it is not run again. */
   abandonWarmUp(crossing: Crossing): void {
     const last = crossing.exclusions.at(-1);
@@ -123,7 +132,9 @@ export class Completion {
   #answer(stats: PipelineStats, job: BatchJob, result: BatchResult): void {
     if (job.cancelled) {
       result.release();
-      job.settle(leatError("CANCELLED"));
+      const error = leatError("CANCELLED");
+      if (job.owner.matters === undefined) stats.addError(error.reason);
+      job.settle(error);
       return;
     }
     // A run that is part of a batch's aftermath is counted with the batch.

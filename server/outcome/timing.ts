@@ -15,7 +15,7 @@ import type { BatchTiming, StageTiming } from "../telemetry/batch-trace.ts";
 export function batchTiming(
   nowMs: number,
   job: BatchJob,
-  crossing: Crossing,
+  crossing: Crossing | undefined,
   ran: { readonly worker: WorkerHandle; readonly slot: number } | undefined,
   error: LeatError | undefined,
 ): BatchTiming {
@@ -26,8 +26,9 @@ export function batchTiming(
     startedMs,
     endMs: nowMs,
     worker: ran?.worker.number ?? 0,
-    stages: ran === undefined ? [] : stageTimings(job, crossing, ran.worker, ran.slot),
-    failures: crossing.report?.samples ?? [],
+    stages:
+      ran === undefined || crossing === undefined ? [] : stageTimings(job, crossing, ran.worker, ran.slot),
+    failures: crossing?.report?.samples ?? [],
     error,
   };
 }

@@ -62,6 +62,8 @@ export class BatchJob {
   /** Its trace, when one is recorded. */
   trace: BatchTrace | undefined = undefined;
   readonly owner: BatchOwner;
+  /** Is told, before the owner, when the batch is cancelled while it waits: no crossing will account for it. */
+  onWithdrawn: ((job: BatchJob) => void) | undefined = undefined;
 
   constructor(
     owner: BatchOwner,
@@ -110,7 +112,11 @@ export class BatchJob {
     if (this.cancelled || this.settled) return;
     this.cancelled = true;
     this.aftermath?.abandon(nowMs);
-    if (this.crossing === undefined) this.settle(leatError("CANCELLED"));
-    else this.crossing.noteCancelled(nowMs);
+    if (this.crossing !== undefined) {
+      this.crossing.noteCancelled(nowMs);
+      return;
+    }
+    this.onWithdrawn?.(this);
+    this.settle(leatError("CANCELLED"));
   }
 }

@@ -21,6 +21,7 @@ export class Scheduler {
   readonly #queue: FairQueue;
   readonly #pool: () => Pool;
   readonly #admit: (crossing: Crossing) => boolean;
+  readonly #onWithdrawn: (job: BatchJob) => void;
   #planned = false;
   /** Whether something came since the last turn. */
   #fresh = false;
@@ -29,15 +30,23 @@ export class Scheduler {
   /**
    * @param pool - asked for late, since the pool's events come here
    * @param admit - asked before a crossing goes to a worker; false when it was answered instead
+   * @param onWithdrawn - is told of each batch that is cancelled while it waits
    */
-  constructor(bounds: MergeBounds, pool: () => Pool, admit: (crossing: Crossing) => boolean) {
+  constructor(
+    bounds: MergeBounds,
+    pool: () => Pool,
+    admit: (crossing: Crossing) => boolean,
+    onWithdrawn: (job: BatchJob) => void,
+  ) {
     this.#queue = new FairQueue(bounds);
     this.#pool = pool;
     this.#admit = admit;
+    this.#onWithdrawn = onWithdrawn;
   }
 
   /** Takes a batch that was admitted. */
   submit(job: BatchJob): void {
+    job.onWithdrawn = this.#onWithdrawn;
     this.#queue.push(job);
     this.#plan();
   }

@@ -62,6 +62,7 @@ export class SlotRunner {
     times[at] = systemClock.nowMs();
     words[base + Slot.stagesBegun] = 0;
     words[base + Slot.reported] = 0;
+    words[base + Slot.recordsIn] = 0;
     words[base + Slot.transfer] = Transfer.none;
     this.#context.begin(slot);
     try {
@@ -82,12 +83,12 @@ export class SlotRunner {
     const start = transferred === undefined ? this.#memory.inputStart(slot) : 0;
     const end = start + (words[base + Slot.inputLength] as number);
     const records = this.#segments.read(slot, bytes, start);
+    words[base + Slot.recordsIn] = records;
     if (records > this.#context.limits.maxBatchRecords) {
       throw new TooManyRecords(`${records} records`, records);
     }
     this.#probe.slot = slot;
     runner.run(bytes, start, end, records, this.#exclusions(slot, runner), this.#probe);
-    words[base + Slot.recordsIn] = records;
     words[base + Slot.recordsOut] = runner.composition.records;
     words[base + Slot.recordsFailed] = runner.failures.length;
     const written = this.#segments.write(runner);
@@ -195,7 +196,13 @@ class SlotProbe implements StageProbe {
     this.#ledger?.stage(stage);
     const { words, times } = this.#memory;
     words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
-    times[this.#memory.timesOf(this.slot) + 2 + 2 * stage] = systemClock.nowMs();
+    // A stage that does not end must not leave the figures of a batch that was in the slot before.
+    const entry = this.#memory.stage(this.slot, stage);
+    words.fill(0, entry, entry + StageWord.size);
+    const at = this.#memory.timesOf(this.slot) + 2 + 2 * stage;
+    const nowMs = systemClock.nowMs();
+    times[at] = nowMs;
+    times[at + 1] = nowMs;
   }
 
   end(
