@@ -1,7 +1,13 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { CallOptions, Client, Transport } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
-import { MetricsService, ModuleService, PipelineService, TransformService } from "@leat/proto";
+import {
+  DeadLetterService,
+  MetricsService,
+  ModuleService,
+  PipelineService,
+  TransformService,
+} from "@leat/proto";
 import { LeatCallError } from "./errors.ts";
 
 /**
@@ -23,6 +29,8 @@ export interface LeatClients {
   readonly pipelines: Client<typeof PipelineService>;
   /** Reads the server's counters and times. */
   readonly metrics: Client<typeof MetricsService>;
+  /** Shows records that pipelines gave up on, runs them again, removes them. */
+  readonly deadLetters: Client<typeof DeadLetterService>;
 }
 
 /**
@@ -44,6 +52,7 @@ export function createLeatClients(transport: Transport): LeatClients {
     modules: createClient(ModuleService, transport),
     pipelines: createClient(PipelineService, transport),
     metrics: createClient(MetricsService, transport),
+    deadLetters: createClient(DeadLetterService, transport),
   };
 }
 
@@ -59,6 +68,7 @@ export function createThrowingClients(transport: Transport): LeatClients {
     modules: withLeatErrors(ModuleService, clients.modules),
     pipelines: withLeatErrors(PipelineService, clients.pipelines),
     metrics: withLeatErrors(MetricsService, clients.metrics),
+    deadLetters: withLeatErrors(DeadLetterService, clients.deadLetters),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { ReadableWritablePair } from "node:stream/web";
 import type { Client, Transport } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
-import type { MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import type { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
 import { context, ROOT_CONTEXT } from "@opentelemetry/api";
 import type { BatcherOptions } from "./batcher.ts";
 import { Batcher } from "./batcher.ts";
@@ -59,6 +59,8 @@ export class Leat implements AsyncDisposable {
   readonly pipelines: Client<typeof PipelineService>;
   /** Reads the server's counters and times. */
   readonly metrics: Client<typeof MetricsService>;
+  /** Shows records that pipelines gave up on, runs them again, removes them. */
+  readonly deadLetters: Client<typeof DeadLetterService>;
   readonly #ownTransport: GrpcTransport | undefined;
   readonly #streams = new Set<{ fail(error: unknown): void }>();
   readonly #batchers = new Set<{ close(): Promise<void> }>();
@@ -77,6 +79,7 @@ export class Leat implements AsyncDisposable {
     this.modules = clients.modules;
     this.pipelines = clients.pipelines;
     this.metrics = clients.metrics;
+    this.deadLetters = clients.deadLetters;
   }
 
   /**

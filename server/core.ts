@@ -12,7 +12,7 @@ import type { Pool } from "./pool/pool.ts";
 import type { Registry } from "./registry/registry.ts";
 import { Engine } from "./rpc/engine.ts";
 import { Statuses } from "./rpc/status.ts";
-import type { DeadLetterSink } from "./store/dead-letter-store.ts";
+import type { DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import { LedgerRows } from "./supervision/ledger-rows.ts";
 import { Quarantine } from "./supervision/quarantine.ts";
@@ -33,8 +33,10 @@ export interface CoreOptions {
   /** Makes spans in place of the telemetry's. */
   readonly tracer: ConstructorParameters<typeof BatchTracer>[0];
   readonly moduleStore: ModuleStore | undefined;
-  /** Keeps dead letters; undefined for a server that keeps none. */
-  readonly deadLetters: DeadLetterSink | undefined;
+  /** Keeps dead letters, shows them and gives them back. Closed with the rest. */
+  readonly deadLetters: DeadLetterStore;
+  /** Takes dead letters in its place. */
+  readonly deadLetterSink: DeadLetterSink | undefined;
   readonly supervision: SupervisionFiles | undefined;
 }
 
@@ -71,6 +73,7 @@ export function makeCore(options: CoreOptions): Core {
   const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
   const { pool, scheduler, cache, registry } = makeDataPath({
     ...options,
+    deadLetters: options.deadLetterSink ?? options.deadLetters,
     stats,
     tracer,
     quarantine,
@@ -90,6 +93,7 @@ export function makeCore(options: CoreOptions): Core {
     registry,
     admission,
     tracer,
+    deadLetters: options.deadLetters,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
     scheduler,
     snapshot: (pipeline) => {
@@ -110,6 +114,7 @@ export function makeCore(options: CoreOptions): Core {
     },
     close: async () => {
       await pool.close();
+      await options.deadLetters.close();
       ledger?.close();
       await metrics.shutdown();
       await telemetry.shutdown();

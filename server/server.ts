@@ -4,6 +4,7 @@
  * @module
  */
 
+import { join } from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Core, makeCore, type SupervisionFiles } from "./core.ts";
 import { leatError } from "./errors.ts";
@@ -13,7 +14,7 @@ import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
-import type { DeadLetterSink } from "./store/dead-letter-store.ts";
+import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
@@ -38,7 +39,9 @@ export interface ServerOptions {
   readonly tracer?: ConstructorParameters<typeof BatchTracer>[0];
   /** Where modules are kept. Default: in memory. */
   readonly moduleStore?: ModuleStore;
-  /** Keeps dead letters. Default: none are kept, and records that would become some fail without an id. */
+  /** Where the server keeps what shall outlive it. Default: nowhere, and dead letters are lost when it ends. */
+  readonly dataFolder?: string | undefined;
+  /** Takes dead letters in place of the server's own store, which stays empty then. */
   readonly deadLetters?: DeadLetterSink;
   /** Where to leave word for a supervisor, and where it leaves word. Default: nobody supervises the process. */
   readonly supervision?: SupervisionFiles;
@@ -58,11 +61,16 @@ export interface LeatServer extends AsyncDisposable {
   readonly registry: Registry;
   /** The figures. */
   readonly stats: Stats;
+  /** The records that pipelines gave up on. */
+  readonly deadLetters: DeadLetterStore;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
   /** Ends at once: calls in flight fail. */
   close(): Promise<void>;
 }
+
+/** The database in `dataFolder`. */
+const storeFile = "leat.sqlite";
 
 /**
  * Starts a server: resolves when it takes calls.
@@ -81,9 +89,11 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const clock = options.clock ?? systemClock;
   const { tracer, moduleStore } = options;
-  const { deadLetters, supervision } = options;
-  const parts = { limits, clock, logger, telemetry, tracer, moduleStore, deadLetters, supervision };
-  const core = makeCore(parts);
+  const { deadLetters: deadLetterSink, dataFolder, supervision } = options;
+  const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
+  const deadLetters = await DeadLetterStore.open({ file, limits, clock, logger });
+  const stores = { moduleStore, deadLetters, deadLetterSink };
+  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, ...stores });
   const server = new RunningServer(core, options);
   await server.start();
   return server;
@@ -95,6 +105,7 @@ class RunningServer implements LeatServer {
   httpPort: number | undefined;
   readonly registry: Registry;
   readonly stats: Stats;
+  readonly deadLetters: DeadLetterStore;
   readonly #core: Core;
   readonly #options: ServerOptions;
   readonly #health = new HealthBoard();
@@ -108,6 +119,7 @@ class RunningServer implements LeatServer {
     this.#options = options;
     this.registry = core.registry;
     this.stats = core.stats;
+    this.deadLetters = core.engine.deadLetters;
     this.#grpc = new GrpcDoor(core.engine, this.#health);
     if (options.httpAddress === false) return;
     this.#http = new HttpDoor(core.engine, {

@@ -7,6 +7,7 @@
 import { Command } from "commander";
 import { serverVersion } from "../version.ts";
 import { addBenchCommand } from "./bench.ts";
+import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
 import { addModuleCommands } from "./module/commands.ts";
 import { addressOption } from "./options.ts";
@@ -40,6 +41,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
   await addServeCommand(program, args);
   addModuleCommands(program);
   addPipelineCommands(program);
+  addDeadLetterCommands(program);
   addTransformCommand(program);
   addRunCommand(program);
   addBenchCommand(program);

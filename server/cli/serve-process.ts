@@ -77,6 +77,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     httpAddress: config.http === undefined ? false : again(config.http, before.httpPort),
     supervision,
     limits: config.limits,
+    dataFolder: config.dataFolder,
     logger,
     telemetryEnv: config.telemetryEnv,
     prepare: (registry) => loadAtStart(registry, config),

@@ -37,6 +37,7 @@ describe("where nothing is set", () => {
       http: { host: "127.0.0.1", port: 7071 },
       modulesFolder: undefined,
       pipelinesFile: undefined,
+      dataFolder: undefined,
       logLevel: "info",
       limits: resolveLimits(),
       telemetryEnv: {},

@@ -47,6 +47,8 @@ export interface ResolvedConfig {
   readonly modulesFolder: string | undefined;
   /** The file of pipelines to store at start, absolute. */
   readonly pipelinesFile: string | undefined;
+  /** The folder for what outlives the server, absolute. */
+  readonly dataFolder: string | undefined;
   /** What is logged. */
   readonly logLevel: LogLevel;
   /** The bounds under which the server runs. */
@@ -178,7 +180,7 @@ function combine(
       undefined,
     );
   }
-  const absolute = (key: "modules" | "pipelines") =>
+  const absolute = (key: "modules" | "pipelines" | "data") =>
     last((input, folder) => (input[key] === undefined ? undefined : resolve(folder, input[key])));
   const http = last(({ http }) => http?.address) ?? defaultHttpAddress;
   return {
@@ -186,6 +188,7 @@ function combine(
     http: http === false ? undefined : http,
     modulesFolder: absolute("modules"),
     pipelinesFile: absolute("pipelines"),
+    dataFolder: absolute("data"),
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(
       Object.assign({}, ...layers.map(({ input }) => input.limits)) as Partial<Limits>,

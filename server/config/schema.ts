@@ -102,6 +102,12 @@ const keys = {
     "none",
     "A file of pipelines to store at start. Taken from the folder of `leat.yaml` where it is set there.",
   ),
+  data: key(
+    "data",
+    path,
+    "none: dead letters are lost when the server ends",
+    "A folder for what shall outlive the server: dead letters, in `leat.sqlite`. Made where it is missing. Taken from the folder of `leat.yaml` where it is set there.",
+  ),
   workers: key(
     "workers",
     count(1),
@@ -175,6 +181,7 @@ export interface ConfigInput {
   http?: { address?: Address | false | undefined } | undefined;
   modules?: string | undefined;
   pipelines?: string | undefined;
+  data?: string | undefined;
   workers?: number | undefined;
   drain?: number | undefined;
   log?: { level?: LogLevel | undefined } | undefined;
@@ -198,6 +205,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   http: mapping({ address: value(keys.httpAddress.kind).optional() }).optional(),
   modules: value(keys.modules.kind).optional(),
   pipelines: value(keys.pipelines.kind).optional(),
+  data: value(keys.data.kind).optional(),
   workers: value(keys.workers.kind).optional(),
   drain: value(keys.drain.kind).optional(),
   log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),

@@ -13,6 +13,7 @@ import { BatchJob, type BatchOwner } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
+import type { DeadLetterStore } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
 import type { Statuses } from "./status.ts";
 
@@ -39,6 +40,8 @@ export class Engine {
   readonly registry: Registry;
   readonly admission: Admission;
   readonly tracer: BatchTracer;
+  /** Records that pipelines gave up on. */
+  readonly deadLetters: DeadLetterStore;
   /** Maps errors for both doors. */
   readonly statuses: Statuses;
   state: EngineState = { t: "serving" };
@@ -54,6 +57,7 @@ export class Engine {
     registry: Registry;
     admission: Admission;
     tracer: BatchTracer;
+    deadLetters: DeadLetterStore;
     statuses: Statuses;
     scheduler: Scheduler;
     snapshot: (pipeline: string) => MetricsSnapshot;
@@ -63,6 +67,7 @@ export class Engine {
     this.registry = parts.registry;
     this.admission = parts.admission;
     this.tracer = parts.tracer;
+    this.deadLetters = parts.deadLetters;
     this.statuses = parts.statuses;
     this.#scheduler = parts.scheduler;
     this.#snapshot = parts.snapshot;

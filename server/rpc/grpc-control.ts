@@ -23,8 +23,9 @@ import type {
   sendUnaryData,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
 import { metricsService, moduleService, pipelineService } from "./control-services.ts";
+import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
 import type { Statuses } from "./status.ts";
 
@@ -40,6 +41,7 @@ export function controlDefinitions(engine: Engine): MountedService[] {
     mount(engine.statuses, ModuleService, moduleService(engine)),
     mount(engine.statuses, PipelineService, pipelineService(engine)),
     mount(engine.statuses, MetricsService, metricsService(engine)),
+    mount(engine.statuses, DeadLetterService, deadLetterService(engine)),
   ];
 }
 

@@ -13,6 +13,7 @@ const services = [
   "leat.v1.ModuleService",
   "leat.v1.PipelineService",
   "leat.v1.MetricsService",
+  "leat.v1.DeadLetterService",
 ];
 
 /** Health of the whole server, told over grpc.health.v1 and HTTP alike. */

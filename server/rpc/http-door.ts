@@ -20,9 +20,16 @@ import {
 } from "node:net";
 import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { MetricsService, ModuleService, PipelineService, TransformService } from "@leat/proto";
+import {
+  DeadLetterService,
+  MetricsService,
+  ModuleService,
+  PipelineService,
+  TransformService,
+} from "@leat/proto";
 import { connectTransformService } from "./connect-transform.ts";
 import { metricsService, moduleService, pipelineService } from "./control-services.ts";
+import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
 import type { HealthBoard } from "./health.ts";
 
@@ -54,6 +61,7 @@ export class HttpDoor {
         router.service(ModuleService, moduleService(engine));
         router.service(PipelineService, pipelineService(engine));
         router.service(MetricsService, metricsService(engine));
+        router.service(DeadLetterService, deadLetterService(engine));
       },
       readMaxBytes: Math.max(engine.limits.maxModuleBytes, engine.limits.maxBatchBytes) * 2,
       interceptors: [mapErrors(engine)],

@@ -11,6 +11,7 @@ import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import {
   file_google_rpc_error_details,
+  file_leat_v1_dead_letter,
   file_leat_v1_metrics,
   file_leat_v1_module,
   file_leat_v1_pipeline,
@@ -26,6 +27,7 @@ export function addReflection(server: Pick<Server, "addService">): void {
     file_leat_v1_module,
     file_leat_v1_pipeline,
     file_leat_v1_metrics,
+    file_leat_v1_dead_letter,
     file_google_rpc_error_details,
   ]) {
     collect(file, files);

@@ -111,12 +111,12 @@ describe("a letter", () => {
     expect(await idsIn(await open({ file: undefined }))).toEqual([]);
   });
 
-  test("has its attempts counted up, and loses the letter that its replay made", async () => {
+  test("has its attempts counted up, and loses the letters that its replay made", async () => {
     const store = await open();
     await store.write([draft("a", { attempts: 2 }), draft("twin")]);
-    expect(await store.recordReplay("a", { attempts: 3, duplicateId: "twin" })).toBe(true);
-    expect(await store.recordReplay("a", { attempts: 1, duplicateId: "a" })).toBe(true);
-    expect(await store.recordReplay("gone", { attempts: 1 })).toBe(false);
+    expect(await store.recordReplay("a", { attempts: 3, duplicateIds: ["twin", "nowhere"] })).toBe(true);
+    expect(await store.recordReplay("a", { attempts: 1, duplicateIds: ["a"] })).toBe(true);
+    expect(await store.recordReplay("gone", { attempts: 1, duplicateIds: [] })).toBe(false);
     expect(await idsIn(store)).toEqual(["a"]);
     expect(await store.get("a")).toMatchObject({ attempts: 6 });
   });

@@ -96,8 +96,8 @@ export interface LetterTotals {
 export interface ReplayFailure {
   /** How often its record was tried this time. */
   readonly attempts: number;
-  /** A letter that this replay itself gave rise to, which must not stay beside the old one. */
-  readonly duplicateId?: string;
+  /** Letters that this replay itself gave rise to, which must not stay beside the old one. */
+  readonly duplicateIds: readonly string[];
 }
 
 /** Whether the store can be used. It is tried again with each call, so a failed one comes back by itself. */

@@ -101,8 +101,8 @@ export class LetterTable {
   }
 
   /** Counts a letter's attempts up. @returns 0 when it is gone */
-  replayed(id: string, { attempts, duplicateId }: ReplayFailure): number {
-    if (duplicateId !== undefined && duplicateId !== id) this.remove([duplicateId]);
+  replayed(id: string, { attempts, duplicateIds }: ReplayFailure): number {
+    this.remove(duplicateIds.filter((duplicate) => duplicate !== id));
     const statement = this.#prepare("UPDATE dead_letters SET attempts = attempts + ? WHERE id = ?");
     return Number(statement.run(attempts, id).changes);
   }

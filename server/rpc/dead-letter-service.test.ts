@@ -1,0 +1,253 @@
+import { once } from "node:events";
+import { fromBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import {
+  DeadLetterService,
+  OnFailure,
+  ReplayDeadLettersRequestSchema,
+  type ReplayDeadLettersResponse,
+  ReplayDeadLettersResponseSchema,
+} from "@leat/proto";
+import type { Leat } from "@leat/sdk";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { draft, recordOf } from "../../test/kit/dead-letters.ts";
+import { encode } from "../../test/kit/raw-client.ts";
+import { request, valuesOf } from "../../test/kit/records.ts";
+import { holdingLimits, startTestServer, type TestServer } from "../../test/kit/test-server.ts";
+import { until } from "../../test/kit/until.ts";
+
+type Letters = Leat["deadLetters"];
+
+/** Young enough to stay. */
+const baseMs = Date.now() - 60_000;
+
+let kit: TestServer;
+
+beforeAll(async () => {
+  kit = await startTestServer({
+    http: true,
+    limits: { maxReplaysInFlight: 4 },
+    modules: { program: "program", marked: "marked" },
+    pipelines: { kept: [{ module: "program", onFailure: OnFailure.DEAD_LETTER }] },
+  });
+});
+
+beforeEach(async () => {
+  await kit.server.deadLetters.purge({});
+});
+
+afterAll(() => kit[Symbol.asyncDispose]());
+
+/** Keeps one letter for each record, in the order of their times. */
+async function keep(pipeline: string, ...values: readonly string[]): Promise<void> {
+  const letters = values.map((value, n) =>
+    draft(`${pipeline}-${n}`, { pipeline, timeMs: baseMs + n, record: recordOf(value) }),
+  );
+  await kit.server.deadLetters.write(letters);
+}
+
+async function left(): Promise<string[]> {
+  const { deadLetters } = await kit.leat.deadLetters.listDeadLetters({});
+  return deadLetters.map(({ id }) => id).toReversed();
+}
+
+async function all(
+  responses: AsyncIterable<ReplayDeadLettersResponse>,
+): Promise<ReplayDeadLettersResponse[]> {
+  return Array.fromAsync(responses);
+}
+
+describe.each<readonly [string, () => Letters]>([
+  ["gRPC", () => kit.leat.deadLetters],
+  [
+    "Connect",
+    () => createClient(DeadLetterService, createConnectTransport({ baseUrl: kit.url, httpVersion: "1.1" })),
+  ],
+  [
+    "gRPC-Web",
+    () => createClient(DeadLetterService, createGrpcWebTransport({ baseUrl: kit.url, httpVersion: "1.1" })),
+  ],
+])("over %s", (_, client) => {
+  test("letters are listed in pages, newest first and without their records", async () => {
+    await keep("program", "a", "b", "c");
+    const first = await client().listDeadLetters({ pageSize: 2 });
+    expect(first).toMatchObject({
+      total: 3n,
+      deadLetters: [
+        {
+          id: "program-2",
+          module: "json-redact@1.0.0",
+          code: "trap",
+          time: timestampFromMs(baseMs + 2),
+        },
+        { id: "program-1" },
+      ],
+    });
+    expect(first.deadLetters.map(({ record }) => record)).toEqual([undefined, undefined]);
+    expect(first.deadLetters[0]?.sizeBytes).toBe(recordOf("c").length);
+    const second = await client().listDeadLetters({ pageSize: 2, pageToken: first.nextPageToken });
+    expect(second).toMatchObject({ total: 3n, nextPageToken: "", deadLetters: [{ id: "program-0" }] });
+  });
+
+  test("one letter is shown whole", async () => {
+    await kit.server.deadLetters.write([
+      draft("one", { timeMs: baseMs, record: recordOf("in"), stageInput: recordOf("between") }),
+    ]);
+    const { deadLetter } = await client().getDeadLetter({ id: "one" });
+    expect(Buffer.from(deadLetter?.record?.value ?? []).toString()).toBe("in");
+    expect(Buffer.from(deadLetter?.stageInput?.value ?? []).toString()).toBe("between");
+    await expect(client().getDeadLetter({ id: "two" })).rejects.toThrow(/no dead letter two/);
+  });
+
+  test("letters are run again: who comes through is removed, who fails stays and counts its tries", async () => {
+    await keep("program", "a1", "x", "0", "2abc");
+    const responses = await all(client().replayDeadLetters({ filter: { pipeline: "program" } }));
+    expect(responses.map(({ id, removed }) => [id, removed])).toEqual([
+      ["program-0", true],
+      ["program-1", false],
+      ["program-2", true],
+      ["program-3", true],
+    ]);
+    expect(responses.map(({ result }) => (result === undefined ? [] : valuesOf(result)))).toEqual([
+      ["1"],
+      [],
+      [],
+      ["abc", "bc"],
+    ]);
+    expect(responses[1]?.result?.failures).toMatchObject([{ code: "refused", deadLetterId: "program-1" }]);
+    expect(await left()).toEqual(["program-1"]);
+    const { deadLetter } = await client().getDeadLetter({ id: "program-1" });
+    expect(deadLetter).toMatchObject({ attempts: 2, code: "trap" });
+  });
+
+  test("letters are purged as the filter says, and all only when asked for", async () => {
+    await keep("program", "a", "b");
+    await keep("marked", "c");
+    expect(await client().purgeDeadLetters({ filter: { pipeline: "program" } })).toMatchObject({
+      removed: 2n,
+    });
+    await expect(client().purgeDeadLetters({})).rejects.toThrow(
+      /filter: is empty; set a condition, or set `all`/,
+    );
+    expect(await left()).toEqual(["marked-0"]);
+    expect(await client().purgeDeadLetters({ all: true })).toMatchObject({ removed: 1n });
+  });
+});
+
+describe("a replay", () => {
+  test("goes through the pipeline that the caller names, and keeps letters on demand", async () => {
+    await keep("gone", "a1", "b2");
+    const responses = await all(
+      kit.leat.deadLetters.replayDeadLetters({
+        filter: { pipeline: "gone" },
+        pipeline: "program",
+        keep: true,
+        limit: 1,
+      }),
+    );
+    expect(responses.map(({ id, removed }) => [id, removed])).toEqual([["gone-0", false]]);
+    expect(await left()).toEqual(["gone-0", "gone-1"]);
+  });
+
+  test("goes through the chain of modules that a call brought along", async () => {
+    await keep("inline:program,program", "ab1");
+    const [response] = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { stage: "redact" } }));
+    expect(response?.result && valuesOf(response.result)).toEqual(["1"]);
+  });
+
+  test("leaves no second letter of a record that its pipeline keeps again", async () => {
+    const result = await kit.raw.transform(request("kept", "a", "x"));
+    const id = result.failures[0]?.deadLetterId ?? "";
+    expect(await left()).toEqual([id]);
+    const [response] = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { ids: [id] } }));
+    expect(response?.result?.failures).toMatchObject([{ code: "refused", deadLetterId: id }]);
+    expect(await left()).toEqual([id]);
+  });
+
+  test("of what takes its worker down holds up none of the others", async () => {
+    await keep("marked", "a", "%", "b", "%", "c");
+    const responses = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "marked" } }));
+    expect(responses.map(({ result }) => result?.failures[0]?.code ?? "through")).toEqual([
+      "through",
+      "trap",
+      "through",
+      "trap",
+      "through",
+    ]);
+  });
+
+  test("ends at a letter whose pipeline is gone, and says which", async () => {
+    await keep("program", "a1");
+    await keep("vanished", "a1");
+    const ids: string[] = [];
+    const failed = (async () => {
+      const filter = { stage: "redact" };
+      for await (const { id } of kit.leat.deadLetters.replayDeadLetters({ filter })) ids.push(id);
+    })();
+    await expect(failed).rejects.toMatchObject({ reason: "PIPELINE_NOT_FOUND" });
+    expect(await left()).toContain("vanished-0");
+    const unknown = all(
+      kit.leat.deadLetters.replayDeadLetters({ filter: { stage: "redact" }, pipeline: "unknown" }),
+    );
+    await expect(unknown).rejects.toMatchObject({
+      reason: "PIPELINE_NOT_FOUND",
+      metadata: { pipeline: "unknown" },
+    });
+  });
+
+  test("without a condition is refused, as are pages and references that are none", async () => {
+    const { deadLetters } = kit.leat;
+    const refused = { reason: "REQUEST_INVALID" };
+    await expect(all(deadLetters.replayDeadLetters({ filter: {} }))).rejects.toMatchObject(refused);
+    await expect(deadLetters.listDeadLetters({ pageSize: 1_001 })).rejects.toMatchObject(refused);
+    await expect(deadLetters.listDeadLetters({ pageToken: "nonsense" })).rejects.toMatchObject(refused);
+    await expect(deadLetters.listDeadLetters({ filter: { module: "A B" } })).rejects.toMatchObject(refused);
+  });
+
+  test("reads no further ahead than its caller reads its answers", async () => {
+    await keep("program", ...Array.from({ length: 300 }, () => "1".padEnd(200_000, "1")));
+    const call = kit.raw.serverStream(
+      "/leat.v1.DeadLetterService/ReplayDeadLetters",
+      encode(ReplayDeadLettersRequestSchema, { filter: { pipeline: "program" }, keep: true }),
+    );
+    const ended = once(call, "end");
+    call.once("readable", () => undefined);
+    const { stats } = kit.server;
+    await until(async () => {
+      const before = stats.pipeline("program").recordsIn;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return before > 0 && stats.pipeline("program").recordsIn === before;
+    }, "the replay waits for its caller");
+    expect(stats.admission.batches).toBe(0);
+    const ids: string[] = [];
+    call.on("data", (bytes: Buffer) => ids.push(fromBinary(ReplayDeadLettersResponseSchema, bytes).id));
+    await ended;
+    expect(ids).toEqual(Array.from({ length: 300 }, (_, n) => `program-${n}`));
+  });
+
+  test("that is cancelled stops what is under way, and leaves letters as they were", async () => {
+    await using held = await startTestServer({ limits: holdingLimits, modules: { marked: "marked" } });
+    const { deadLetters, stats } = held.server;
+    const timeMs = Date.now();
+    const letters = ["~", "~", "a"].map((value, n) =>
+      draft(`${n}`, { pipeline: "marked", timeMs: timeMs + n, record: recordOf(value) }),
+    );
+    await deadLetters.write(letters);
+    const abort = new AbortController();
+    const call = { filter: { pipeline: "marked" } };
+    const run = all(held.leat.deadLetters.replayDeadLetters(call, { signal: abort.signal }));
+    const failed = expect(run).rejects.toThrow(/abort|cancel/i);
+    await until(() => stats.admission.batches === 3, "all letters are under way");
+    abort.abort();
+    await failed;
+    await held.idle();
+    const { deadLetters: left } = await held.leat.deadLetters.listDeadLetters({});
+    expect(left.map(({ id, attempts }) => [id, attempts])).toEqual([
+      ["2", 1],
+      ["1", 1],
+      ["0", 1],
+    ]);
+  });
+});

@@ -1,0 +1,156 @@
+/**
+ * Runs dead letters again. Each is a batch of its own, so that one that takes its worker down, or waits for a
+ * retry, holds up none of the others; small ones share crossings all the same.
+ *
+ * @module
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import {
+  type ReplayDeadLettersRequest,
+  type ReplayDeadLettersResponse,
+  ReplayDeadLettersResponseSchema,
+  type Target,
+  TargetSchema,
+  type TransformResult,
+  TransformResultSchema,
+} from "@leat/proto";
+import { LeatError } from "../errors.ts";
+import { varintSize, writeVarint } from "../record/wire.ts";
+import type { KeptDeadLetter, LetterFilter } from "../store/dead-letter-store.ts";
+import type { Engine } from "./engine.ts";
+import { startTransform } from "./transform-call.ts";
+
+/** `RecordBatch.records`. */
+const recordsTag = (1 << 3) | 2;
+/** How a pipeline is called that a call made of a chain of modules. */
+const inlinePrefix = "inline:";
+/** How long a letter waits when the queue is full and does not say. */
+const queueFullMs = 100;
+
+/**
+ * Runs letters again, oldest first, and tells what became of each in that order. Reads and runs no further ahead of
+ * its caller than `maxReplaysInFlight`.
+ *
+ * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, STORE_UNAVAILABLE, DRAINING: letters not told of are as they were
+ */
+export async function* replay(
+  engine: Engine,
+  filter: LetterFilter,
+  { pipeline, limit, keep }: ReplayDeadLettersRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ReplayDeadLettersResponse, void, undefined> {
+  if (pipeline !== "") engine.registry.getPipeline(pipeline);
+  const given = pipeline === "" ? undefined : pipelineTarget(pipeline);
+  const left = new AbortController();
+  const either = AbortSignal.any([signal, left.signal]);
+  const underWay: Promise<ReplayDeadLettersResponse>[] = [];
+  try {
+    for await (const letter of engine.deadLetters.read(filter, limit || Number.POSITIVE_INFINITY)) {
+      if (signal.aborted) return;
+      const run = replayOne(engine, letter, given ?? ownTarget(letter), keep, either);
+      // Told when its turn comes, unless the caller has gone by then.
+      run.catch(() => undefined);
+      underWay.push(run);
+      const [first] = underWay;
+      if (first === undefined || underWay.length < engine.limits.maxReplaysInFlight) continue;
+      yield await first;
+      underWay.shift();
+    }
+    for (let next = underWay[0]; next !== undefined; next = underWay[0]) {
+      yield await next;
+      underWay.shift();
+    }
+  } finally {
+    left.abort();
+    await Promise.allSettled(underWay);
+  }
+}
+
+async function replayOne(
+  engine: Engine,
+  letter: KeptDeadLetter,
+  target: Target,
+  keep: boolean,
+  signal: AbortSignal,
+): Promise<ReplayDeadLettersResponse> {
+  const { deadLetters } = engine;
+  const { id } = letter;
+  const result = await runAlone(engine, target, batchOf(letter.record), signal);
+  let removed = false;
+  if (result.failures.length > 0) {
+    // The pipeline may have made letters of its own of this failure. The old one stands for it.
+    const duplicateIds = result.failures
+      .map(({ deadLetterId }) => deadLetterId)
+      .filter((made) => made !== "");
+    const attempts = Math.max(1, ...result.failures.map((failure) => failure.attempts));
+    const there = await deadLetters.recordReplay(id, { attempts, duplicateIds });
+    for (const failure of result.failures) failure.deadLetterId = there ? id : "";
+  } else if (!keep) {
+    removed = (await deadLetters.remove([id])) > 0;
+  }
+  return create(ReplayDeadLettersResponseSchema, { id, result, removed });
+}
+
+/** Runs one batch, and waits for room where the queue is full. */
+async function runAlone(
+  engine: Engine,
+  target: Target,
+  bytes: Buffer,
+  signal: AbortSignal,
+): Promise<TransformResult> {
+  for (;;) {
+    try {
+      return await runOnce(engine, target, bytes, signal);
+    } catch (error) {
+      // Why it was cancelled is told by its signal: a deadline, say.
+      if (signal.aborted) throw signal.reason;
+      if (!(error instanceof LeatError) || error.reason !== "QUEUE_FULL") throw error;
+      await delay(error.retryAfterMs ?? queueFullMs, undefined, { signal });
+    }
+  }
+}
+
+async function runOnce(
+  engine: Engine,
+  target: Target,
+  bytes: Buffer,
+  signal: AbortSignal,
+): Promise<TransformResult> {
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<TransformResult>();
+  const call = { target, bytes, start: 0, end: bytes.length, traceparent: undefined, tracestate: undefined };
+  const cancel = startTransform(engine, call, (outcome) => {
+    if (outcome instanceof LeatError) {
+      reject(outcome);
+      return;
+    }
+    const { bytes: shared, start, length } = outcome;
+    // A copy, since the decoded message refers to its bytes.
+    const copy = Buffer.from(shared.subarray(start, start + length));
+    outcome.release();
+    resolve(fromBinary(TransformResultSchema, copy));
+  });
+  signal.addEventListener("abort", cancel, { once: true });
+  return promise.finally(() => signal.removeEventListener("abort", cancel));
+}
+
+/** A batch of one encoded record. */
+function batchOf(record: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + varintSize(record.length) + record.length);
+  bytes[0] = recordsTag;
+  bytes.set(record, writeVarint(bytes, 1, record.length));
+  return bytes;
+}
+
+/** What a letter's record ran through, as it is now. */
+function ownTarget({ pipeline }: KeptDeadLetter): Target {
+  if (!pipeline.startsWith(inlinePrefix)) return pipelineTarget(pipeline);
+  const modules = pipeline.slice(inlinePrefix.length).split(",");
+  return create(TargetSchema, { target: { case: "inline", value: { modules } } });
+}
+
+function pipelineTarget(pipeline: string): Target {
+  return create(TargetSchema, { target: { case: "pipeline", value: pipeline } });
+}
