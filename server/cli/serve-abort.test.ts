@@ -1,0 +1,169 @@
+import { readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Leat, text } from "@leat/sdk";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
+import { moduleBytes } from "../../test/kit/modules.ts";
+import { until } from "../../test/kit/until.ts";
+
+/** V8 takes its time to give up, and each start takes another second on a busy machine. */
+const patience = { timeout: 90_000 };
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "leat-abort-"));
+  await mkdir(join(folder, "modules"));
+  await writeFile(join(folder, "modules/aborter@1.wasm"), await moduleBytes("aborter"));
+  await writeFile(join(folder, "modules/steady@1.wasm"), await moduleBytes("marked"));
+  await writeFile(
+    join(folder, "pipelines.yaml"),
+    ["aborter", "steady"].map((name) => `---\nname: ${name}\nstages:\n  - module: ${name}\n`).join(""),
+  );
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A server that admits tables which do not fit the heap of a worker. */
+function serve(...more: readonly string[]): Promise<ServeProcess> {
+  const given = ["--modules", join(folder, "modules"), "--pipelines", join(folder, "pipelines.yaml")];
+  const tables = ["--limit", "maxTableEntries=10000000"];
+  return startServe([...given, ...tables, "--workers", "2", "--log-level", "warn", ...more]);
+}
+
+/** Resolves to the reason with which calls to the pipeline are refused. */
+async function refusal(leat: Leat, pipeline: string): Promise<string> {
+  let reason = "";
+  await until(async () => {
+    const error = await leat.transform(pipeline, [{ value: "a" }]).then(
+      () => undefined,
+      (thrown: { reason?: string }) => thrown,
+    );
+    reason = error?.reason ?? "";
+    return reason !== "";
+  }, `calls to ${pipeline} are refused`);
+  return reason;
+}
+
+/** The server process under the supervisor. */
+function serverPid({ child }: ServeProcess): number {
+  return Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim());
+}
+
+/** How often a server process was started again. */
+function restarts(server: ServeProcess): number {
+  return server.stderr().match(/starting it again/g)?.length ?? 0;
+}
+
+describe("a module that makes V8 abort", patience, () => {
+  test("is quarantined when it ran alone, and the server serves all others", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    await expect(leat.transform("aborter", [{ value: "fine" }])).resolves.toBeDefined();
+    await expect(leat.transform("aborter", [{ value: "!" }])).rejects.toThrow();
+    const diedMs = performance.now();
+    await until(
+      () =>
+        leat.transform("steady", [{ value: "a" }]).then(
+          () => true,
+          () => false,
+        ),
+      "the server is back",
+    );
+    console.log(
+      `from the failed call to the first answered one: ${Math.round(performance.now() - diedMs)} ms`,
+    );
+
+    expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
+    expect(server.stderr()).toContain("was ended by SIGABRT (6); starting it again");
+    const ready = await fetch(`${server.url}/readyz`);
+    expect(ready.status).toBe(200);
+    expect(await ready.text()).toMatch(/^ready\nquarantined: aborter@1 \(sha256:\w+\) since .* SIGABRT /);
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
+      /^leat_module_quarantined\{.*module="aborter".*\} 1$/m,
+    );
+    const list = await runCommand(["module", "list", "--address", server.address]);
+    expect(list.stdout).toMatch(/^aborter +1 +yes +quarantined /m);
+
+    const wasm = await moduleBytes("aborter");
+    await expect(leat.modules.loadModule({ name: "again", wasm })).rejects.toMatchObject({
+      reason: "MODULE_QUARANTINED",
+    });
+    const release = await runCommand(["module", "release", "aborter", "--address", server.address]);
+    expect(release.stdout).toMatch(/^released aborter \(sha256:/);
+    await expect(leat.transform("aborter", [{ value: "fine" }])).resolves.toBeDefined();
+    expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
+
+    // Another version takes its place while it is in quarantine again.
+    await expect(leat.transform("aborter", [{ value: "!" }])).rejects.toThrow();
+    expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
+    await leat.modules.loadModule({ name: "aborter", version: "2", wasm: await moduleBytes("marked") });
+    await expect(leat.transform("aborter", [{ value: "fine" }])).resolves.toBeDefined();
+  });
+
+  test("leaves a stream beside it complete, exactly once and in order, and alone is quarantined", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    const records = 20_000;
+    let taken = 0;
+    async function* source(): AsyncGenerator<string> {
+      for (let number = 0; number < records || restarts(server) < 1; number++) {
+        taken = number + 1;
+        yield String(number);
+        if (number % 500 === 499) await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+    const results = leat.stream("steady", source(), { codec: text(), batchRecords: 100 });
+    const offender = new Leat(server.address);
+    const offence = (async () => {
+      await until(() => taken > 2_000, "the stream is under way");
+      // It comes back until it is named, as a stream that sends again would.
+      await until(async () => {
+        const error = await offender.transform("aborter", [{ value: "!" }]).catch((thrown) => thrown);
+        return (error as { reason?: string }).reason === "MODULE_QUARANTINED";
+      }, "the offender is quarantined");
+    })();
+    const got: string[] = [];
+    for await (const result of results) got.push(...result.outputs);
+    await offence;
+    await offender[Symbol.asyncDispose]();
+    expect(got.findIndex((value, at) => value !== String(at))).toBe(-1);
+    expect(got).toHaveLength(taken);
+    expect(await (await fetch(`${server.url}/readyz`)).text()).toMatch(
+      /^ready\nquarantined: aborter@1 [^\n]*\n$/,
+    );
+    console.log(`${restarts(server)} restarts until the offender was named; ${taken} records in order`);
+  });
+});
+
+describe("leat serve", patience, () => {
+  test("starts a killed server again on the same ports, and blames nobody", async () => {
+    await using server = await serve();
+    await using leat = new Leat(server.address);
+    await leat.transform("aborter", [{ value: "fine" }]);
+    const first = serverPid(server);
+    process.kill(first, "SIGKILL");
+    await until(() => restarts(server) === 1, "the server process is started again");
+    await until(
+      () =>
+        leat.transform("aborter", [{ value: "fine" }]).then(
+          () => true,
+          () => false,
+        ),
+      "the server is back",
+    );
+    expect(serverPid(server)).not.toBe(first);
+    expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
+  });
+
+  test("gives up when its server is killed too often, with exit code 1", async () => {
+    await using server = await serve("--limit", "maxRestarts=1");
+    process.kill(serverPid(server), "SIGKILL");
+    await until(() => server.stderr().split(" serves gRPC on ").length === 3, "the server is back");
+    process.kill(serverPid(server), "SIGKILL");
+    expect(await server.ended).toBe(1);
+    expect(server.stderr()).toMatch(/SIGKILL \(9\); giving up after 1 restarts within 60 s\n/);
+  });
+});

@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
+import { CrashLedger } from "../thread/crash-ledger.ts";
+import { readLedger } from "./ledger-format.ts";
+import { LedgerRows } from "./ledger-rows.ts";
+
+const digest = (letter: string): string => `sha256:${letter.repeat(64)}`;
+
+let folder: string;
+let path: string;
+let rows: LedgerRows;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "leat-ledger-"));
+  path = join(folder, "ledger");
+  rows = new LedgerRows(path, 3);
+});
+
+afterEach(() => {
+  rows.close();
+  rmSync(folder, { recursive: true });
+});
+
+function pipeline(letters: string, probationUntilMs = 0): PipelineSpec {
+  const stages = [...letters].map((letter) => ({ digest: digest(letter) }) as StageSpec);
+  return { id: 1, name: letters, stages, probationUntilMs };
+}
+
+test("a worker's row names the stages of the pipeline that it ran last, until it is cleared", () => {
+  const ledger = new CrashLedger(rows.take());
+  for (const letters of ["ab", "c"]) {
+    ledger.begin(pipeline(letters));
+    ledger.end();
+    expect(readLedger(path)).toEqual([{ row: 1, exact: false, digests: [...letters].map(digest) }]);
+  }
+  expect(ledger.clearAfterMs).toBe(1_000);
+  ledger.clear();
+  expect(readLedger(path)).toEqual([]);
+  expect(ledger.clearAfterMs).toBeUndefined();
+});
+
+test("a pipeline on probation is named stage by stage, and no longer than it runs", () => {
+  const ledger = new CrashLedger(rows.take());
+  ledger.begin(pipeline("c"));
+  ledger.begin(pipeline("ab", Number.POSITIVE_INFINITY));
+  expect(readLedger(path)).toEqual([]);
+  ledger.stage(1);
+  expect(readLedger(path)).toEqual([{ row: 1, exact: true, digests: [digest("b")] }]);
+  ledger.end();
+  expect(readLedger(path)).toEqual([]);
+});
+
+test("a worker that ends on probation makes way for the next, and its row is free", () => {
+  const [first, second] = [rows.take(), rows.take()];
+  const suspect = pipeline("a", Number.POSITIVE_INFINITY);
+  new CrashLedger(first).begin(suspect);
+  expect(new Int32Array(first.lane)[0]).toBe(1);
+  rows.free(first);
+  new CrashLedger(second).begin(suspect);
+  expect(new Int32Array(first.lane)[0]).toBe(2);
+  expect(rows.take().row).toBe(1);
+});
+
+test("row 0 names what is being compiled", async () => {
+  const compiling = Promise.withResolvers<void>();
+  const both = [digest("a"), digest("b")].map((each) => rows.whileCompiling(each, () => compiling.promise));
+  expect(readLedger(path)).toEqual([{ row: 0, exact: true, digests: [digest("a"), digest("b")] }]);
+  compiling.resolve();
+  await Promise.all(both);
+  expect(readLedger(path)).toEqual([]);
+});
+
+test("a file that is missing, cut or something else names nothing", () => {
+  expect(readLedger(join(folder, "missing"))).toEqual([]);
+  for (const text of ["", "LEATLDG1", "something else".repeat(20)]) {
+    writeFileSync(path, text);
+    expect(readLedger(path)).toEqual([]);
+  }
+});
