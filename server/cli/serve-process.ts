@@ -66,7 +66,7 @@ function tell(message: FromServer): void {
 async function startServing(config: ResolvedConfig, before: ServerStart): Promise<LeatServer> {
   const supervision = {
     ledger: join(before.folder, "crash-ledger"),
-    quarantine: join(before.folder, "quarantine.json"),
+    quarantine: join(config.dataFolder ?? before.folder, "quarantine.json"),
   };
   const { maxRestarts, restartWindowMs } = config.limits;
   tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs });

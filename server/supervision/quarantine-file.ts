@@ -5,7 +5,8 @@
  * @module
  */
 
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Book, BookEntry } from "./quarantine-book.ts";
 
 /** What was read. */
@@ -30,6 +31,7 @@ export function readBook(path: string): BookRead {
 /** Writes the book, so that a reader finds the old one or the new one. */
 export function writeBook(path: string, book: Book): void {
   const next = `${path}.next`;
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(next, `${JSON.stringify({ modules: [...book.values()] }, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(next, path);
 }

@@ -14,7 +14,7 @@ const clock = { ms: 0, nowMs: () => clock.ms };
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "leat-quarantine-"));
-  path = join(folder, "quarantine.json");
+  path = join(folder, "data", "quarantine.json");
   clock.ms = 1_000;
   const rows = [{ row: 1, exact: false, digests: [digest] }];
   writeBook(path, judge(new Map(), rows, "SIGABRT", clock.ms).book);
