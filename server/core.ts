@@ -81,6 +81,10 @@ export function makeCore(options: CoreOptions): Core {
   });
   stats.quarantined = () =>
     registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
+  stats.deadLetters = () => ({
+    ...options.deadLetters.kept,
+    failed: options.deadLetters.status.t === "failed",
+  });
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => {

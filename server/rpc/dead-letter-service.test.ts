@@ -136,6 +136,13 @@ describe.each<readonly [string, () => Letters]>([
   });
 });
 
+test("metrics tell what is kept, and whether it can be", async () => {
+  await keep("program", "a", "b");
+  const text = await (await fetch(`${kit.url}/metrics`)).text();
+  expect(text).toMatch(/^leat_dead_letters_kept 2$/m);
+  expect(text).toMatch(/^leat_dead_letters_store_failed 0$/m);
+});
+
 describe("a replay", () => {
   test("goes through the pipeline that the caller names, and keeps letters on demand", async () => {
     await keep("gone", "a1", "b2");

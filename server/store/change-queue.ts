@@ -7,6 +7,7 @@
 
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
+import type { LetterTotals } from "./dead-letter-store.ts";
 import type { Change } from "./store-calls.ts";
 import type { StoreClient } from "./store-client.ts";
 
@@ -25,16 +26,17 @@ interface Waiting {
 export class ChangeQueue {
   readonly #limits: Readonly<Limits>;
   readonly #client: StoreClient;
+  readonly #onTotals: (totals: LetterTotals) => void;
   #waiting: Waiting[] = [];
   /** Of all that is waiting or being written. */
   #bytes = 0;
   #writing: Promise<void> | undefined;
-  /** Bytes of all letters in the store after the last transaction. */
-  keptBytes = 0;
 
-  constructor(limits: Readonly<Limits>, client: StoreClient) {
+  /** @param onTotals - is told what is kept after each transaction */
+  constructor(limits: Readonly<Limits>, client: StoreClient, onTotals: (totals: LetterTotals) => void) {
     this.#limits = limits;
     this.#client = client;
+    this.#onTotals = onTotals;
   }
 
   /**
@@ -73,7 +75,7 @@ export class ChangeQueue {
       const transfer = group.flatMap((waiting) => waiting.transfer);
       try {
         const { counts, totals } = await this.#client.call("change", { changes }, transfer);
-        this.keptBytes = totals.bytes;
+        this.#onTotals(totals);
         for (const [index, { resolve }] of group.entries()) resolve(counts[index] ?? 0);
       } catch (error) {
         for (const { reject } of group) reject(error);

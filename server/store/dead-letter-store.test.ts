@@ -307,3 +307,14 @@ describe("the queue", () => {
     expect(await idsIn(await open())).toHaveLength(50);
   });
 });
+
+test("the store knows how much it keeps, whatever has changed it", async () => {
+  const before = await open();
+  await before.write([draft("a"), draft("b"), draft("c")]);
+  expect(before.kept).toEqual(await before.stats());
+  await before.remove(["a"]);
+  await before.purge({ ids: ["b"] });
+  expect(before.kept).toEqual(await before.stats());
+  await before.close();
+  expect((await open()).kept).toMatchObject({ letters: 1 });
+});

@@ -133,6 +133,7 @@ export class DeadLetterStore implements DeadLetterSink {
   readonly #client: StoreClient;
   readonly #changes: ChangeQueue;
   readonly #timer: NodeJS.Timeout;
+  #kept: LetterTotals = { letters: 0, bytes: 0 };
   #retaining: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -140,7 +141,7 @@ export class DeadLetterStore implements DeadLetterSink {
     const { file, limits, maxPages, logger } = options;
     this.#options = options;
     this.#client = new StoreClient({ file, maxPages, maxLockMs: limits.maxStoreLockMs }, logger);
-    this.#changes = new ChangeQueue(limits, this.#client);
+    this.#changes = new ChangeQueue(limits, this.#client, (totals) => this.#note(totals));
     this.#timer = setInterval(() => void this.retain().catch(() => undefined), retentionIntervalMs).unref();
   }
 
@@ -154,6 +155,11 @@ export class DeadLetterStore implements DeadLetterSink {
   /** Whether the last call could use the file. */
   get status(): StoreStatus {
     return this.#client.status;
+  }
+
+  /** What is kept, as the last call that changed anything found it. */
+  get kept(): LetterTotals {
+    return this.#kept;
   }
 
   async write(letters: readonly DeadLetterDraft[]): Promise<void> {
@@ -170,8 +176,7 @@ export class DeadLetterStore implements DeadLetterSink {
     );
     const bytes = buffers.reduce((sum, { byteLength }) => sum + byteLength, letters.length * 1_024);
     await this.#changes.push({ t: "add", letters: own }, bytes, buffers);
-    if (this.#changes.keptBytes > this.#options.limits.maxDeadLetterBytes)
-      void this.retain().catch(() => undefined);
+    if (this.#kept.bytes > this.#options.limits.maxDeadLetterBytes) void this.retain().catch(() => undefined);
   }
 
   /**
@@ -236,7 +241,9 @@ export class DeadLetterStore implements DeadLetterSink {
     let upToSeq: number | undefined;
     for (let removed = stepLetters; removed === stepLetters; all += removed) {
       this.#checkOpen();
-      ({ removed, upToSeq } = await this.#client.call("purge", { filter, count: stepLetters, upToSeq }));
+      const step = await this.#client.call("purge", { filter, count: stepLetters, upToSeq });
+      ({ removed, upToSeq } = step);
+      this.#note(step.totals);
     }
     return all;
   }
@@ -274,9 +281,15 @@ export class DeadLetterStore implements DeadLetterSink {
       if (this.#closed !== undefined) return;
       const beforeMs = clock.nowMs() - limits.maxDeadLetterAgeMs;
       const request = { beforeMs, maxBytes: limits.maxDeadLetterBytes, count: stepLetters };
-      ({ removed } = await this.#client.call("retain", request));
+      const step = await this.#client.call("retain", request);
+      removed = step.removed;
+      this.#note(step.totals);
     }
     if (all > 0) this.#options.logger?.info({ letters: all }, "old dead letters were removed");
+  }
+
+  #note(totals: LetterTotals): void {
+    this.#kept = totals;
   }
 
   #checkOpen(): void {

@@ -150,12 +150,14 @@ export class LetterTable {
     return { letters, next: whole ? undefined : positionOf(last), upToSeq };
   }
 
-  purge(request: StoreCalls["purge"]["request"]): StoreCalls["purge"]["reply"] {
+  /** Removes some of what the filter selects. */
+  purge(request: StoreCalls["purge"]["request"]): { removed: number; upToSeq: number } {
     const upToSeq = request.upToSeq ?? this.#newestSeq();
     const page = [...conditions(request.filter), upTo(upToSeq)];
     return { removed: this.#delete(page, request.count), upToSeq };
   }
 
+  /** Removes some of what is too old or too much. @returns how many */
   retain({ beforeMs, maxBytes, count }: StoreCalls["retain"]["request"]): number {
     const removed = this.#delete([{ sql: "time_ms < ?", values: [Math.floor(beforeMs)] }], count);
     return removed + this.#removeBeyond(maxBytes, count - removed);

@@ -69,12 +69,12 @@ export interface StoreCalls {
   /** Removes some letters of those that were there when purging began. */
   purge: {
     request: { filter: LetterFilter; count: number; upToSeq: number | undefined };
-    reply: { removed: number; upToSeq: number };
+    reply: { removed: number; upToSeq: number; totals: LetterTotals };
   };
   /** Removes some of the letters that are too old or too many. */
   retain: {
     request: { beforeMs: number; maxBytes: number; count: number };
-    reply: { removed: number };
+    reply: { removed: number; totals: LetterTotals };
   };
   totals: { request: Record<never, never>; reply: LetterTotals };
   /** Closes the file and ends the thread. */

@@ -38,13 +38,13 @@ const calls: {
     storage.use((letters) => {
       const purged = letters.transaction(() => letters.purge(request));
       if (purged.removed > 0) letters.shrink();
-      return purged;
+      return { ...purged, totals: letters.totals() };
     }),
   retain: (request) =>
     storage.use((letters) => {
       const removed = letters.transaction(() => letters.retain(request));
       if (removed > 0) letters.shrink();
-      return { removed };
+      return { removed, totals: letters.totals() };
     }),
   totals: () => storage.use((letters) => letters.totals()),
   close: () => {

@@ -16,6 +16,7 @@ const secondsPerMs = 1e-3;
 /** Registers all instruments with a meter; they live as long as its provider. */
 export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
+  registerDeadLetters(meter, stats);
   registerProcess(meter, stats);
   registerPipelines(meter, stats);
   registerStages(meter, stats);
@@ -118,6 +119,21 @@ function registerServer(meter: Meter, stats: Stats): void {
     for (const [observable, read] of reads) {
       for (const [value, attributes] of read()) result.observe(observable, value, attributes);
     }
+  });
+}
+
+function registerDeadLetters(meter: Meter, stats: Stats): void {
+  const group = new Group(meter);
+  const letters = group.gauge(name.letters, { description: "Dead letters that are kept" });
+  const bytes = group.gauge(name.letterBytes, { description: "Bytes of the dead letters", unit: "By" });
+  const failed = group.gauge(name.letterStoreFailed, {
+    description: "1 while the store of dead letters cannot be used",
+  });
+  group.observe((result) => {
+    const figures = stats.deadLetters();
+    result.observe(letters, figures.letters);
+    result.observe(bytes, figures.bytes);
+    result.observe(failed, figures.failed ? 1 : 0);
   });
 }
 

@@ -117,6 +117,12 @@ export const metricNames = {
   stageBreakerOpened: "leat.stage.breaker.opened",
   /** Custom counters of a stage's module; they may fall. Labels: as above and counter. */
   stageCounter: "leat.stage.counter",
+  /** Dead letters that are kept. */
+  letters: "leat.dead_letters.kept",
+  /** Their bytes. */
+  letterBytes: "leat.dead_letters.bytes",
+  /** 1 while the store of dead letters cannot be used, else 0. */
+  letterStoreFailed: "leat.dead_letters.store_failed",
   /** Workers. Labels: state (`busy`, `idle`, `spare`). */
   poolWorkers: "leat.pool.workers",
   /** Workers that were stopped. Labels: reason. */

@@ -257,6 +257,14 @@ export interface ModuleCacheStats {
   readonly compile: TimedCount;
 }
 
+/** What the store of dead letters holds. */
+export interface DeadLetterStats {
+  readonly letters: number;
+  readonly bytes: number;
+  /** Whether it cannot be used. */
+  readonly failed: boolean;
+}
+
 /** All figures of a server. */
 export class Stats {
   /** When counting began, in milliseconds since the Unix epoch. */
@@ -276,6 +284,8 @@ export class Stats {
   };
   /** Reads what is in quarantine. */
   quarantined: () => readonly QuarantinedModule[] = () => [];
+  /** The store of dead letters. */
+  deadLetters: () => DeadLetterStats = () => ({ letters: 0, bytes: 0, failed: false });
   readonly #pipelines = new Map<string, PipelineStats>();
   readonly #limits: StatsLimits;
   #uses = 0;
