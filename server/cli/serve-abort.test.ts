@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Leat, text } from "@leat/sdk";
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../test/kit/modules.ts";
 import { until } from "../../test/kit/until.ts";
+import { wat } from "../../test/kit/wat.ts";
 
 /** V8 takes its time to give up, and each start takes another second on a busy machine. */
 const patience = { timeout: 90_000 };
@@ -101,6 +102,25 @@ describe("a module that makes V8 abort", patience, () => {
     expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
     await leat.modules.loadModule({ name: "aborter", version: "2", wasm: await moduleBytes("marked") });
     await expect(leat.transform("aborter", [{ value: "fine" }])).resolves.toBeDefined();
+  });
+
+  test("at its start is put aside, and the server starts without it", async () => {
+    const data = join(folder, "data");
+    const modules = join(folder, "bad-modules");
+    await mkdir(modules);
+    const source = await readFile(new URL("../../test/modules/aborter.wat", import.meta.url), "utf8");
+    const started = source.replace("(func $abort", "(start $abort)\n  (func $abort");
+    await writeFile(join(modules, "broken@1.wasm"), wat(started));
+    await writeFile(join(modules, "steady@1.wasm"), await moduleBytes("marked"));
+    const given = ["--modules", modules, "--limit", "maxTableEntries=10000000", "--data", data];
+    for (const start of ["the first", "a later"]) {
+      await using server = await startServe(given);
+      await using leat = new Leat(server.address);
+      const refused = leat.transform({ modules: ["broken"] }, [{ value: "a" }]);
+      await expect(refused, `${start} supervisor`).rejects.toMatchObject({ reason: "MODULE_QUARANTINED" });
+      await expect(leat.transform({ modules: ["steady"] }, [{ value: "a" }])).resolves.toBeDefined();
+      expect(restarts(server), `${start} supervisor`).toBe(start === "the first" ? 1 : 0);
+    }
   });
 
   test("leaves a stream beside it complete, exactly once and in order, and alone is quarantined", async () => {
