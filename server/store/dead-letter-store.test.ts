@@ -1,7 +1,8 @@
-import { mkdtemp, open as openFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open as openFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import type { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { draft } from "../../test/kit/dead-letters.ts";
 import { until } from "../../test/kit/until.ts";
@@ -109,6 +110,11 @@ describe("a letter", () => {
     await before.close();
     expect(await idsIn(await open())).toEqual(["a"]);
     expect(await idsIn(await open({ file: undefined }))).toEqual([]);
+  });
+
+  test("lies in a folder that nobody else may look into", async () => {
+    await open();
+    expect((await stat(join(folder, "data"))).mode & 0o777).toBe(0o700);
   });
 
   test("has its attempts counted up, and loses the letters that its replay made", async () => {
@@ -317,4 +323,23 @@ test("the store knows how much it keeps, whatever has changed it", async () => {
   expect(before.kept).toEqual(await before.stats());
   await before.close();
   expect((await open()).kept).toMatchObject({ letters: 1 });
+});
+
+test("a thread that dies fails what it was asked, and the next call starts another", async () => {
+  const threads: Worker[] = [];
+  const keepThread = (worker: Worker): void => void threads.push(worker);
+  process.on("worker", keepThread);
+  try {
+    const store = await open();
+    await store.write([draft("a")]);
+    const dying = threads[0]?.terminate();
+    await expect(store.write([draft("b")])).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    await dying;
+    expect(store.status).toEqual({ t: "failed", reason: "its thread ended" });
+    await store.write([draft("b")]);
+    expect(await idsIn(store)).toEqual(["a", "b"]);
+    expect(threads).toHaveLength(2);
+  } finally {
+    process.off("worker", keepThread);
+  }
 });

@@ -15,7 +15,7 @@ import type {
 } from "./dead-letter-store.ts";
 import type { LetterPosition, StoreCalls } from "./store-calls.ts";
 
-/** What a letter takes beside its own bytes: numbers, index entries, room in pages. Measured, rounded up. */
+/** What a letter takes beside its own bytes: numbers, index entries. Records of some KB leave up to a fifth of their pages empty, too. */
 const overheadBytes = 512;
 
 const infoColumns =

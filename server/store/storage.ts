@@ -75,7 +75,8 @@ export class Storage {
       this.close();
     }
     if (this.#state.t === "closed") {
-      if (file !== undefined) mkdirSync(dirname(file), { recursive: true });
+      // Records are nobody else's business.
+      if (file !== undefined) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
       try {
         this.#state = this.#connect();
       } catch (error) {
