@@ -45,6 +45,8 @@ export class Pool {
   readonly #workers: WorkerHandle[] = [];
   readonly #spares: WorkerHandle[] = [];
   readonly #lent = new Set<WorkerHandle>();
+  /** Every worker whose thread has not ended, those that are being stopped included. */
+  readonly #living = new Set<WorkerHandle>();
   readonly #overruns = new Map<WorkerHandle, { crossing: Crossing; overrun: Overrun }>();
   readonly #watchdog: Watchdog;
   readonly #waitingForSpare: ((worker: WorkerHandle) => void)[] = [];
@@ -171,7 +173,7 @@ export class Pool {
   async close(): Promise<void> {
     this.#closing = true;
     this.#watchdog.close();
-    const all = [...this.#all()];
+    const all = [...this.#living];
     for (const worker of all) worker.stop("shutdown");
     await Promise.all(all.map((worker) => worker.ended()));
   }
@@ -191,7 +193,9 @@ export class Pool {
       guest: (message) => this.#events.guest(message),
       dead: (worker, reason, left, running) => this.#dead(worker, reason, left, running),
     };
-    return new WorkerHandle(this.#limits, this.#clock, events, this.#ledger);
+    const worker = new WorkerHandle(this.#limits, this.#clock, events, this.#ledger);
+    this.#living.add(worker);
+    return worker;
   }
 
   #ready(worker: WorkerHandle): void {
@@ -271,6 +275,7 @@ export class Pool {
     const overrun = this.#overruns.get(worker);
     this.#overruns.delete(worker);
     this.#lent.delete(worker);
+    this.#living.delete(worker);
     if (reason !== "shutdown") {
       this.#stats.stopped.set(reason, (this.#stats.stopped.get(reason) ?? 0) + 1);
       this.#events.stopped(reason, worker.problem);

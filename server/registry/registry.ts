@@ -121,7 +121,10 @@ export class Registry {
     if (load.dryRun) return { entry, alreadyLoaded: false };
     await this.#parts.store.put(entry.digest, load.wasm);
     this.#parts.cache.put(compiled);
-    const moved = await this.#prepareFollowers(entry);
+    const moved = await this.#prepareFollowers(entry).catch(async (error) => {
+      await this.#forgetUnused(entry.digest);
+      throw error;
+    });
     this.modules.add(entry);
     for (const { definition, spec } of moved) this.pipelines.put(definition, spec);
     return { entry, alreadyLoaded: false };
@@ -160,6 +163,13 @@ export class Registry {
     return { entry, alreadyLoaded: false };
   }
 
+  /** Lets go of a binary that no module has. */
+  async #forgetUnused(digest: string): Promise<void> {
+    if (this.modules.list().some((entry) => entry.digest === digest)) return;
+    this.#parts.cache.delete(digest);
+    await this.#parts.store.delete(digest);
+  }
+
   async #warmModule(
     entry: ModuleEntry,
     compiled: CompiledModule,
@@ -174,7 +184,7 @@ export class Registry {
     const problem = await this.#warmUp.run(spec);
     if (problem === undefined) return;
     // A module that needs a configuration is checked again by each pipeline that gives it one.
-    if (problem.code === "init_failed" && !configGiven) return;
+    if (problem.code === "init_failed" && !configGiven && compiled.abi.acceptsConfig) return;
     throw warmUpError(problem, spec);
   }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { failureOf } from "../kit/call-error.ts";
+import { recordsAtWork } from "../kit/inventory.ts";
 import { markedNaming } from "../kit/modules.ts";
 import { countdown, numbered, open, request, valuesOf } from "../kit/records.ts";
 import { holdingLimits, startTestServer, type TestServer } from "../kit/test-server.ts";
@@ -34,7 +35,7 @@ test("a guest that says which record it works on stops when its call is cancelle
 test("a guest that never asks is stopped with its worker after the grace", async () => {
   const before = stopped();
   const call = kit.raw.begin(request("silent", "!"));
-  await until(() => kit.server.stats.admission.batches === 1, "the call is admitted");
+  await until(() => recordsAtWork().length === 1, "the guest runs");
   call.cancel();
   expect(await failureOf(call.response)).toMatchObject({ status: "CANCELLED" });
   await kit.idle();

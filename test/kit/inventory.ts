@@ -6,6 +6,7 @@
  */
 
 import type { Worker } from "node:worker_threads";
+import { Control, Phase } from "../../server/bridge/layout.ts";
 import { ServingPipeline } from "../../server/pool/serving-pipeline.ts";
 import { WorkerHandle } from "../../server/pool/worker-handle.ts";
 
@@ -56,6 +57,14 @@ export function crossingsSoFar(): number {
 /** The worker threads that run, over all servers of the process. */
 export function liveThreads(): readonly Worker[] {
   return [...threads];
+}
+
+/** The records that guests work on at this moment, in all workers; -1 stands for one that has not said. */
+export function recordsAtWork(): number[] {
+  return [...workers]
+    .filter((worker) => worker.current !== undefined && worker.state.t === "ready")
+    .filter(({ memory }) => Atomics.load(memory.words, Control.currentPhase) === Phase.execute)
+    .map(({ memory }) => Atomics.load(memory.words, Control.currentRecord));
 }
 
 /** What is held that a server at rest does not hold, in words; empty when there is nothing. */

@@ -4,12 +4,13 @@
  * @module
  */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Leat, type StageSchema } from "@leat/sdk";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { BreakerPolicySchema, Leat, StageSchema } from "@leat/sdk";
 import type { Clock } from "../../server/clock.ts";
 import type { Limits } from "../../server/limits.ts";
 import { type LeatServer, startServer } from "../../server/server.ts";
 import type { DeadLetterSink } from "../../server/store/dead-letter-store.ts";
+import { MemoryModuleStore } from "../../server/store/module-store.ts";
 import { heldThings, liveThreads } from "./inventory.ts";
 import { type ModuleSource, moduleBytes } from "./modules.ts";
 import { RawClient } from "./raw-client.ts";
@@ -47,12 +48,34 @@ export const holdingLimits: Partial<Limits> = {
   maxBatchExecutionMs: 600_000,
 };
 
+/** A store of modules that tells how many it has. */
+export class CountedModules extends MemoryModuleStore {
+  readonly #digests = new Set<string>();
+
+  /** How many binaries there are. */
+  get size(): number {
+    return this.#digests.size;
+  }
+
+  override async put(digest: string, wasm: Uint8Array): Promise<void> {
+    await super.put(digest, wasm);
+    this.#digests.add(digest);
+  }
+
+  override async delete(digest: string): Promise<void> {
+    await super.delete(digest);
+    this.#digests.delete(digest);
+  }
+}
+
 const running = new Set<TestServer>();
 
 /** Starts a server on free ports of 127.0.0.1. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const spans = new SpanKeeper();
+  const modules = new CountedModules();
   const server = await startServer({
+    moduleStore: modules,
     grpcAddress: "127.0.0.1:0",
     httpAddress: options.http === true ? "127.0.0.1:0" : false,
     limits: { maxWorkers: 1, ...options.limits },
@@ -61,7 +84,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     ...(options.deadLetters === undefined ? {} : { deadLetters: options.deadLetters }),
   });
-  const kit = new TestServer(server, spans);
+  const kit = new TestServer(server, spans, modules);
   running.add(kit);
   try {
     for (const [name, source] of Object.entries(options.modules ?? {})) {
@@ -85,10 +108,13 @@ export class TestServer implements AsyncDisposable {
   readonly leat: Leat;
   /** The server's spans, when asked for. */
   readonly spans: SpanKeeper;
+  /** Where the server keeps modules. */
+  readonly modules: CountedModules;
 
-  constructor(server: LeatServer, spans: SpanKeeper) {
+  constructor(server: LeatServer, spans: SpanKeeper, modules: CountedModules) {
     this.server = server;
     this.spans = spans;
+    this.modules = modules;
     this.raw = new RawClient(this.address);
     this.leat = new Leat({ address: this.address });
   }
@@ -114,8 +140,11 @@ export class TestServer implements AsyncDisposable {
       pipeline: {
         name,
         stages: stages.map((stage, index) => {
-          const init = typeof stage === "string" ? { module: stage } : stage;
-          return stages.length === 1 ? init : { name: `s${index + 1}`, ...init };
+          const init = create(StageSchema, typeof stage === "string" ? { module: stage } : stage);
+          // Tests break modules again and again; those about breakers say so.
+          init.breaker ??= create(BreakerPolicySchema, { disabled: true });
+          if (init.name === "" && stages.length > 1) init.name = `s${index + 1}`;
+          return init;
         }),
       },
     });
