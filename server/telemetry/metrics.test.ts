@@ -29,6 +29,7 @@ function statsOfOneBatch(): Stats {
   stage.instancesCreated += 1;
   stage.addFailure("trap", 3);
   stage.addCounter("rows", 2.5);
+  stats.quarantined = () => [{ digest: identity.digest, module: "upper" }];
   stats.pool.workers = 2;
   stats.pool.busy = 1;
   stats.pool.spares = 1;
