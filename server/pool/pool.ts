@@ -34,6 +34,9 @@ export interface PoolEvents {
 
 /** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
 const maxFailedStarts = 5;
+/** How long it then waits before it starts another, in milliseconds: doubled each time, up to the second. */
+const firstRespawnDelayMs = 100;
+const maxRespawnDelayMs = 30_000;
 
 /** The pool of worker threads. */
 export class Pool {
@@ -284,7 +287,7 @@ export class Pool {
     for (const started of this.#whenStarted.splice(0)) started();
     if (running !== undefined) this.#blame(worker, running, overrun);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
-    if (!this.#closing) this.#replace(worker);
+    this.#replaceInTime(worker);
     this.#count();
     this.#events.room();
   }
@@ -303,6 +306,19 @@ export class Pool {
       this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
     }
+  }
+
+  /** Threads that die again and again before they are ready are started again ever more slowly. */
+  #replaceInTime(worker: WorkerHandle): void {
+    const excess = this.#failedStarts - maxFailedStarts;
+    if (excess < 0) {
+      if (!this.#closing) this.#replace(worker);
+      return;
+    }
+    const again = (): void => {
+      if (!this.#closing) this.#replace(worker);
+    };
+    setTimeout(again, Math.min(maxRespawnDelayMs, firstRespawnDelayMs * 2 ** excess)).unref();
   }
 
   /** Puts a spare in a worker's place. */
