@@ -5,7 +5,7 @@
  * @module
  */
 
-import { clone, create } from "@bufbuild/protobuf";
+import { clone } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Pipeline, PipelineSchema, type Target } from "@leat/proto";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
@@ -22,6 +22,7 @@ import type { ModuleStore } from "../store/module-store.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
+import { inlineDefinition } from "./inline-definition.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
 import { aloneSpec, moduleEntry } from "./module-entry.ts";
 import { checkName, parseReference } from "./names.ts";
@@ -391,16 +392,7 @@ export class Registry {
   }
 
   async #buildInline(key: string, modules: readonly string[]): Promise<ServingPipeline> {
-    const names = new Map<string, number>();
-    const pipeline = create(PipelineSchema, {
-      name: "inline",
-      stages: modules.map((module) => {
-        const { name } = this.modules.resolve(module);
-        const seen = (names.get(name) ?? 0) + 1;
-        names.set(name, seen);
-        return { name: seen === 1 ? name : `${name.slice(0, 60)}-${seen}`, module };
-      }),
-    });
+    const pipeline = inlineDefinition(modules, (module) => this.modules.resolve(module).name);
     const stages = readStages(pipeline, this.#parts.limits);
     const spec = await this.#builder.build(`inline:${modules.join(",")}`, stages);
     const problem = await this.#warmUp.run({ ...spec, id: nextPipelineId() });
