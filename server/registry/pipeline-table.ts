@@ -6,6 +6,7 @@
 
 import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { ServingPipeline } from "../pool/serving-pipeline.ts";
 
@@ -42,9 +43,15 @@ export class PipelineTable {
     return [...this.#stored.keys()].sort().map((name) => this.#stored.get(name) as StoredPipeline);
   }
 
-  /** How many are stored. */
-  get size(): number {
-    return this.#stored.size;
+  /** @throws LeatError TOO_MANY_PIPELINES when no further pipeline may be stored */
+  checkRoom(): void {
+    const { maxPipelines } = this.#limits;
+    if (this.#stored.size < maxPipelines) return;
+    throw leatError("TOO_MANY_PIPELINES", {
+      limit: "maxPipelines",
+      value: maxPipelines,
+      measured: this.#stored.size + 1,
+    });
   }
 
   /** Stores a pipeline in place of the one of its name. Batches in flight finish on the old one. */

@@ -246,14 +246,7 @@ export class Registry {
   putPipeline(pipeline: Pipeline, whenHeld: WhenHeld = "refuse"): Promise<StoredPipeline> {
     return this.#turnstile.run(async () => {
       const before = this.pipelines.stored(pipeline.name);
-      if (before === undefined && this.pipelines.size >= this.#parts.limits.maxPipelines) {
-        const { maxPipelines } = this.#parts.limits;
-        throw leatError("TOO_MANY_PIPELINES", {
-          limit: "maxPipelines",
-          value: maxPipelines,
-          measured: this.pipelines.size + 1,
-        });
-      }
+      if (before === undefined) this.pipelines.checkRoom();
       const definition = clone(PipelineSchema, pipeline);
       definition.revision = (before?.definition.revision ?? 0) + 1;
       definition.updateTime = timestampFromMs(Math.floor(this.#parts.clock.nowMs()));
