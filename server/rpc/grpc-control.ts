@@ -24,6 +24,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import { leatError } from "../errors.ts";
 import { metricsService, moduleService, pipelineService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
@@ -46,8 +47,8 @@ export function controlDefinitions(engine: Engine): MountedService[] {
 }
 
 type MakeContext = (signal: AbortSignal) => HandlerContext;
-type UnaryImplementation = (request: Message, context: HandlerContext) => unknown;
-type StreamingImplementation = (request: Message, context: HandlerContext) => AsyncIterable<unknown>;
+type Implementation<Answer> = (request: Message, context: HandlerContext) => Answer;
+type EncodedImplementation<Answer> = (request: Uint8Array, context: HandlerContext) => Answer;
 
 /** Mounts a service whose methods take one request. */
 export function mount<Service extends DescService>(
@@ -55,15 +56,16 @@ export function mount<Service extends DescService>(
   service: Service,
   methods: ServiceImpl<Service>,
 ): MountedService {
-  const definition: Record<string, MethodDefinition<Message, Message>> = {};
+  const definition: Record<string, MethodDefinition<Buffer, Message>> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const method of service.methods) {
     definition[method.localName] = {
       path: `/${service.typeName}/${method.name}`,
       requestStream: false,
       responseStream: method.methodKind === "server_streaming",
-      requestDeserialize: (bytes) => fromBinary(method.input, bytes),
-      requestSerialize: (message) => Buffer.from(toBinary(method.input, message)),
+      // Read in the handler, which can say what is wrong: grpc-js would call it an internal error.
+      requestDeserialize: (bytes) => bytes,
+      requestSerialize: (bytes) => bytes,
       responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
@@ -74,20 +76,37 @@ export function mount<Service extends DescService>(
         statuses,
         context,
         method.output,
-        handler as UnaryImplementation,
+        reading(method.input, handler as Implementation<unknown>),
       );
     } else if (method.methodKind === "server_streaming") {
       implementation[method.localName] = streaming(
         statuses,
         context,
         method.output,
-        handler as StreamingImplementation,
+        reading(method.input, handler as Implementation<AsyncIterable<unknown>>),
       );
     } else {
       throw new Error(`${method.name} takes a stream of requests, which only the data plane does`);
     }
   }
   return { definition, implementation };
+}
+
+/** The same implementation over encoded requests. It throws LeatError REQUEST_MALFORMED for what is no such request. */
+function reading<Answer>(
+  input: DescMessage,
+  implementation: Implementation<Answer>,
+): EncodedImplementation<Answer> {
+  return (bytes, context) => {
+    let request: Message;
+    try {
+      request = fromBinary(input, bytes);
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      throw leatError("REQUEST_MALFORMED", { problem });
+    }
+    return implementation(request, context);
+  };
 }
 
 function handlerContext(service: DescService, method: DescMethod, signal: AbortSignal): HandlerContext {
@@ -101,8 +120,13 @@ function handlerContext(service: DescService, method: DescMethod, signal: AbortS
   });
 }
 
-function unary(statuses: Statuses, context: MakeContext, output: DescMessage, handler: UnaryImplementation) {
-  return (call: ServerUnaryCall<Message, Message>, callback: sendUnaryData<Message>): void => {
+function unary(
+  statuses: Statuses,
+  context: MakeContext,
+  output: DescMessage,
+  handler: EncodedImplementation<unknown>,
+) {
+  return (call: ServerUnaryCall<Buffer, Message>, callback: sendUnaryData<Message>): void => {
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
     const run = async (): Promise<Message> =>
@@ -118,9 +142,9 @@ function streaming(
   statuses: Statuses,
   context: MakeContext,
   output: DescMessage,
-  handler: StreamingImplementation,
+  handler: EncodedImplementation<AsyncIterable<unknown>>,
 ) {
-  return (call: ServerWritableStream<Message, Message>): void => {
+  return (call: ServerWritableStream<Buffer, Message>): void => {
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
     const { signal } = abort;
