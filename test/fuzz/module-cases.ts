@@ -1,0 +1,173 @@
+/**
+ * Attacks on what takes modules: the inspection alone, and the whole way of a module that is loaded.
+ *
+ * @module
+ */
+
+import { exampleNames } from "@leat/examples";
+import { LeatError } from "../../server/errors.ts";
+import { resolveLimits, wasmPageBytes } from "../../server/limits.ts";
+import { inspectModule } from "../../server/module/inspect.ts";
+import { moduleBytes } from "../kit/modules.ts";
+import { request, valuesOf } from "../kit/records.ts";
+import { startTestServer, type TestServer } from "../kit/test-server.ts";
+import { wat } from "../kit/wat.ts";
+import type { FuzzCase } from "./fuzz-case.ts";
+import { mutateModule } from "./module-mutation.ts";
+import { Random } from "./random.ts";
+
+/** Between them these have every section and much that must be clamped. */
+const extras = [
+  `(module
+    (import "leat" "log" (func $log (param i32 i32 i32)))
+    (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
+    (tag (param i32))
+    (memory (export "memory") 2 65536) (table (export "t") 2 4000000000 funcref) (table 1 externref)
+    (global $g (mut i32) (i32.const 300)) (global v128 (v128.const i32x4 1 2 3 4))
+    (func $alloc (export "leat_alloc") (param i32) (result i32) (i32.const 1024))
+    (func $give (export "leat_transform") (param i32 i32) (result i64) (local i64 f32)
+      (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (i64.const 0))
+    (func $s (global.set $g (i32.const 1))) (func (export "_initialize")) (start $s)
+    (elem (i32.const 0) $s $s) (elem declare func $s)
+    (data "passive") (data (i32.const 70000) "active"))`,
+];
+
+async function seedModules(): Promise<Uint8Array[]> {
+  const own = ["uppercase", "marked", "program", "init", "aborter"];
+  const files = await Promise.all([...own, ...exampleNames].map(moduleBytes));
+  return [...files, ...extras.map(wat)];
+}
+
+/** Small, so that what escapes them is seen. */
+const limits = resolveLimits({ maxGuestMemoryBytes: 260 * wasmPageBytes, maxTableEntries: 1_000 });
+const maxPages = limits.maxGuestMemoryBytes / wasmPageBytes;
+
+/** How long one inspection of a module of some ten KB may take. */
+const maxInspectMs = 2_000;
+
+/** `inspectModule`, without a server and without V8's own flags, so that nothing else holds a module back. */
+export async function inspectCase(seed: number): Promise<FuzzCase> {
+  const seeds = await seedModules();
+  return {
+    lanes: 1,
+    attempt: async (index) => {
+      const bytes = mutateModule(new Random(seed, index), seeds);
+      const startMs = performance.now();
+      const outcome = inspectOnce(bytes);
+      const tookMs = performance.now() - startMs;
+      if (tookMs > maxInspectMs) throw new Error(`${bytes.length} bytes took ${Math.round(tookMs)} ms`);
+      return outcome;
+    },
+    checkHealth: async () => {
+      for (const healthy of seeds.slice(0, 4)) inspectModule(healthy, limits);
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+function inspectOnce(bytes: Uint8Array<ArrayBuffer>): string {
+  const given = bytes.slice();
+  const result = inspected(bytes);
+  if (Buffer.compare(given, bytes) !== 0) throw new Error("inspection changed the module that it was given");
+  if (typeof result === "string") return result;
+  const valid = WebAssembly.validate(result);
+  if (valid !== WebAssembly.validate(bytes))
+    throw new Error(`clamping made a module that was ${valid ? "in" : ""}valid ${valid ? "" : "in"}valid`);
+  if (inspectModule(result, limits).clamped !== result) throw new Error("clamping twice changes more");
+  return valid ? growth(result) : "left to V8, which refuses it";
+}
+
+/** The clamped module, or the reason why there is none. */
+function inspected(bytes: Uint8Array): Uint8Array<ArrayBuffer> | string {
+  try {
+    return inspectModule(bytes, limits).clamped as Uint8Array<ArrayBuffer>;
+  } catch (error) {
+    if (error instanceof LeatError && error.reason.startsWith("MODULE_")) return error.reason;
+    throw error;
+  }
+}
+
+/** Wants more of an instance's memory and tables than the limits allow, and must not get it. */
+function growth(clamped: Uint8Array<ArrayBuffer>): string {
+  const module = new WebAssembly.Module(clamped);
+  let instance: WebAssembly.Instance;
+  try {
+    instance = new WebAssembly.Instance(module, importsFor(module));
+  } catch {
+    // A start function that traps, or a segment that does not fit.
+    return "valid, cannot be instantiated";
+  }
+  for (const exported of Object.values(instance.exports)) {
+    if (exported instanceof WebAssembly.Memory) {
+      if (grows(() => exported.grow(maxPages + 1 - exported.buffer.byteLength / wasmPageBytes)))
+        throw new Error(`its memory grows beyond ${maxPages} pages`);
+    } else if (isTable(exported)) {
+      if (grows(() => exported.grow(limits.maxTableEntries + 1 - exported.length)))
+        throw new Error(`a table grows beyond ${limits.maxTableEntries} entries`);
+    }
+  }
+  return "valid, within limits";
+}
+
+/** A `WebAssembly.Table`, of which the types of this repository know nothing. */
+interface Table {
+  readonly length: number;
+  grow(by: number): number;
+}
+
+function isTable(exported: unknown): exported is Table {
+  return Object.prototype.toString.call(exported) === "[object WebAssembly.Table]";
+}
+
+function grows(act: () => unknown): boolean {
+  try {
+    act();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function importsFor(module: WebAssembly.Module): WebAssembly.Imports {
+  const imports: Record<string, Record<string, () => number>> = {};
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    imports[from] ??= {};
+    imports[from][name] = () => 0;
+  }
+  return imports;
+}
+
+/** LoadModule's way, warm-up in a worker and all, but for keeping the module. */
+export async function loadCase(seed: number): Promise<FuzzCase> {
+  const seeds = await seedModules();
+  const kit = await startTestServer({
+    modules: { uppercase: "uppercase" },
+    limits: { maxInitMs: 300, maxBatchExecutionMs: 300, maxRecordExecutionMs: 100, maxCompileMs: 5_000 },
+  });
+  return {
+    lanes: 1,
+    attempt: (index) => loadOnce(kit, mutateModule(new Random(seed, index), seeds)),
+    checkHealth: () => checkUppercase(kit),
+    [Symbol.asyncDispose]: () => kit[Symbol.asyncDispose](),
+  };
+}
+
+async function loadOnce({ server }: TestServer, wasm: Uint8Array<ArrayBuffer>): Promise<string> {
+  const load = { name: "fuzzed", version: "1", wasm, sampleConfigJson: "", dryRun: true };
+  try {
+    await server.registry.load(load);
+  } catch (error) {
+    if (!(error instanceof LeatError)) throw error;
+    if (!error.reason.startsWith("MODULE_")) throw error;
+    return error.reason;
+  }
+  if (!WebAssembly.validate(wasm)) throw new Error("a module was taken that V8 refuses");
+  return "taken";
+}
+
+/** The server still does what it is there for. */
+export async function checkUppercase(kit: TestServer): Promise<void> {
+  const result = await kit.raw.transform(request("uppercase", "still here"), { timeoutMs: 20_000 });
+  const [value] = valuesOf(result);
+  if (value !== "STILL HERE") throw new Error(`a healthy call gave ${JSON.stringify(value)}`);
+}
