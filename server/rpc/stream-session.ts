@@ -102,6 +102,9 @@ export class StreamSession implements BatchOwner {
     if (Buffer.byteLength(open.streamId) > 128) {
       throw leatError("REQUEST_INVALID", { field: "open.stream_id", problem: "longer than 128 bytes" });
     }
+    if (open.afterSequence >= BigInt(Number.MAX_SAFE_INTEGER)) {
+      throw leatError("REQUEST_INVALID", { field: "open.after_sequence", problem: "over 2^53-2" });
+    }
     const opened = (): void => {
       if (this.#state.t === "closed") return;
       const { maxStreamWindow, maxBatchBytes, maxBatchRecords } = this.#engine.limits;
