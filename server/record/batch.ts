@@ -77,7 +77,7 @@ function walkField(cursor: Cursor): void {
       cursor.skipVarint();
       break;
     default:
-      if (tag >> 3 <= 4) throw new WireError(`field ${tag >> 3} of a record with wire type ${tag & 7}`);
+      if (tag >>> 3 <= 4) throw new WireError(`field ${tag >>> 3} of a record with wire type ${tag & 7}`);
       cursor.skip(tag);
   }
 }
@@ -96,8 +96,8 @@ function walkHeader(cursor: Cursor): void {
       cursor.advance(length);
     } else if (tag === headerValueTag) {
       cursor.advance(cursor.length());
-    } else if (tag >> 3 <= 2) {
-      throw new WireError(`field ${tag >> 3} of a header with wire type ${tag & 7}`);
+    } else if (tag >>> 3 <= 2) {
+      throw new WireError(`field ${tag >>> 3} of a header with wire type ${tag & 7}`);
     } else {
       cursor.skip(tag);
     }

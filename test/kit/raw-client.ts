@@ -123,7 +123,7 @@ export class RawClient {
       this.#client.makeBidiStreamRequest(
         streamPath,
         (bytes: Uint8Array) => Buffer.from(bytes),
-        (bytes: Buffer) => fromBinary(StreamTransformResponseSchema, bytes),
+        (bytes: Buffer) => fromBinary(StreamTransformResponseSchema, plain(bytes)),
         metadataOf(settings),
         optionsOf(settings),
       ),
@@ -212,8 +212,13 @@ export class RawStream {
   }
 }
 
+/** The same bytes as no Buffer, so that what is decoded of them compares equal to what was encoded. */
+function plain(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 function resultOf(bytes: Buffer): TransformResult {
-  const { result } = fromBinary(TransformResponseSchema, bytes);
+  const { result } = fromBinary(TransformResponseSchema, plain(bytes));
   if (result === undefined) throw new Error("a response without a result");
   return result;
 }
