@@ -1,0 +1,82 @@
+/**
+ * A supervised `leat serve` to be hurt, and what `/proc` tells of its server process. Linux only.
+ *
+ * @module
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ServeProcess, startServe } from "../kit/leat-command.ts";
+import { type ModuleSource, moduleBytes } from "../kit/modules.ts";
+
+/** What to serve. */
+export interface SupervisedOptions {
+  readonly modules: Readonly<Record<string, ModuleSource>>;
+  /** YAML of `pipelines.yaml`. */
+  readonly pipelines: string;
+  /** Flags of `leat serve`. */
+  readonly flags?: readonly string[];
+}
+
+/** A server process under its supervisor, in folders of its own. */
+export interface Supervised extends AsyncDisposable {
+  readonly serve: ServeProcess;
+  /** The server process that runs now; undefined between two. */
+  pid(): number | undefined;
+  /** How often a server process took calls. */
+  starts(): number;
+}
+
+/** Starts `leat serve` with these modules and pipelines, which it finds again after each restart. */
+export async function startSupervised(options: SupervisedOptions): Promise<Supervised> {
+  const folder = await mkdtemp(join(tmpdir(), "leat-faults-"));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    const modules = join(folder, "modules");
+    await mkdir(modules);
+    for (const [name, source] of Object.entries(options.modules))
+      await writeFile(join(modules, `${name}@1.wasm`), await moduleBytes(source));
+    const pipelines = join(folder, "pipelines.yaml");
+    await writeFile(pipelines, options.pipelines);
+    const given = ["--modules", modules, "--pipelines", pipelines, "--data", join(folder, "data")];
+    const serve = await startServe([...given, "--log-level", "error", ...(options.flags ?? [])]);
+    return {
+      serve,
+      pid: () => childOf(serve.child.pid ?? 0),
+      starts: () => serve.stderr().match(/ serves gRPC on /g)?.length ?? 0,
+      [Symbol.asyncDispose]: async () => {
+        await serve[Symbol.asyncDispose]();
+        await remove();
+      },
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+function childOf(pid: number): number | undefined {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return children === "" ? undefined : Number(children.split(" ")[0]);
+}
+
+/** What a process holds. */
+export interface Holdings {
+  readonly rssMiB: number;
+  /** Open files, sockets among them. */
+  readonly handles: number;
+  readonly threads: number;
+}
+
+/** Reads what a process holds right now. */
+export function holdingsOf(pid: number): Holdings {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
+  return {
+    rssMiB: Math.round(field("VmRSS") / 1_024),
+    handles: readdirSync(`/proc/${pid}/fd`).length,
+    threads: field("Threads"),
+  };
+}
