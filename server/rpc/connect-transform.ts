@@ -6,7 +6,7 @@
  */
 
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
+import { ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import {
   RecordBatchSchema,
   type StreamTransformRequest,
@@ -39,8 +39,8 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
       const result = await new Promise<TransformResult>((resolve, reject) => {
         const cancel = startTransform(engine, call, (outcome) => {
           if (outcome instanceof LeatError) {
-            // Why the call was cancelled is told by its signal: a deadline, say.
-            reject(outcome.reason === "CANCELLED" && signal.aborted ? signal.reason : outcome);
+            // A deadline is told by the signal. Its other reasons say no more than that the caller has gone.
+            reject(signal.reason instanceof ConnectError ? signal.reason : outcome);
             return;
           }
           const { bytes: shared, start, length } = outcome;
