@@ -14,7 +14,8 @@ import type { Overrun } from "./watchdog.ts";
  *
  * A record over its limit fails alone. A batch over its limit blames nobody: its records run one by one next, so
  * that each has its own limit. What a crossing may cost in all is bounded: when it has spent the time of
- * `maxFaultsPerBatch + 2` batches, or no further record can be remembered, all that is left at the stage fails.
+ * `maxFaultsPerBatch + 2` batches in stopped workers, or as much in one run record by record, or when no further
+ * record can be remembered, all that is left at the stage fails.
  */
 export function afterOverrun(
   crossing: Crossing,
@@ -28,7 +29,7 @@ export function afterOverrun(
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
   if (overrun.t === "init") {
     exclude(crossing, overrun.stage, wholeStage, ExclusionCode.initTimeout);
-  } else if (crossing.spentMs > allowedMs || !crossing.canExclude) {
+  } else if (overrun.t === "run" || crossing.spentMs > allowedMs || !crossing.canExclude) {
     exclude(crossing, overrun.stage, wholeStage, ExclusionCode.timeout);
   } else if (overrun.t === "record") {
     exclude(crossing, overrun.stage, overrun.record, ExclusionCode.timeout);

@@ -21,9 +21,12 @@ export type Overrun =
   | { readonly t: "record"; readonly stage: number; readonly record: number }
   | { readonly t: "batch"; readonly stage: number }
   | { readonly t: "init"; readonly stage: number }
+  | { readonly t: "run"; readonly stage: number }
   | { readonly t: "cancelled" };
 
 interface Observation {
+  begun: number;
+  runSinceMs: number;
   guestCalls: number;
   record: number;
   callSinceMs: number;
@@ -94,10 +97,22 @@ export class Watchdog {
     const { words } = worker.memory;
     const guestCalls = Atomics.load(words, Control.guestCalls);
     const record = Atomics.load(words, Control.currentRecord);
+    const begun = Atomics.load(words, Control.begun);
     let seen = this.#seen.get(worker);
     if (seen === undefined) {
-      seen = { guestCalls: guestCalls - 1, record, callSinceMs: nowMs, recordSinceMs: nowMs };
+      seen = {
+        begun: begun - 1,
+        runSinceMs: nowMs,
+        guestCalls: guestCalls - 1,
+        record,
+        callSinceMs: nowMs,
+        recordSinceMs: nowMs,
+      };
       this.#seen.set(worker, seen);
+    }
+    if (seen.begun !== begun) {
+      seen.begun = begun;
+      seen.runSinceMs = nowMs;
     }
     if (seen.guestCalls !== guestCalls) {
       seen.guestCalls = guestCalls;
@@ -129,6 +144,15 @@ export class Watchdog {
     if (seen.record >= 0 && nowMs - seen.recordSinceMs > spec.recordTimeoutMs) {
       return { t: "record", stage, record: seen.record };
     }
-    return inCallMs > spec.batchTimeoutMs ? { t: "batch", stage } : undefined;
+    if (inCallMs > spec.batchTimeoutMs) return { t: "batch", stage };
+    // Records that run one by one each keep their own limit; together they must not hold a worker for hours.
+    return nowMs - seen.runSinceMs > allowedRunMs(crossing, this.#limits) ? { t: "run", stage } : undefined;
   }
+}
+
+/** How long one run of a crossing may take over all its stages, faults and runs record by record included. */
+function allowedRunMs({ pipeline }: Crossing, { maxFaultsPerBatch }: Readonly<Limits>): number {
+  let batchesMs = 0;
+  for (const { batchTimeoutMs } of pipeline.spec.stages) batchesMs += batchTimeoutMs;
+  return (maxFaultsPerBatch + 2) * batchesMs;
 }

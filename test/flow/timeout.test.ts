@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { crossingsSoFar } from "../kit/inventory.ts";
 import { markedNaming, namings } from "../kit/modules.ts";
-import { numbered, open, request, shapeOf, valuesOf } from "../kit/records.ts";
+import { countdown, numbered, open, request, shapeOf, valuesOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
 
@@ -87,6 +87,17 @@ test("a batch of nothing but endless records ends after a bounded number of runs
   // The time of five batches, in records.
   const allowed = (5 * limits.maxBatchExecutionMs) / limits.maxRecordExecutionMs;
   expect(crossingsSoFar() - before).toBeLessThanOrEqual(allowed + 3);
+});
+
+test("a batch whose records are each quick enough, but not together, does not hold its worker for as long as it likes", async () => {
+  const before = crossingsSoFar();
+  // Each takes some tens of milliseconds: less than a record may, and all of them a hundred times what a batch may.
+  const slow = new Array<Uint8Array>(1_000).fill(countdown(30_000_000));
+  const result = await kit.raw.transform(request("marked", ...slow));
+  const timedOut = result.failures.filter(({ code }) => code === "timeout").length;
+  expect(timedOut).toBeGreaterThan(800);
+  expect(timedOut + (result.batch?.records.length ?? 0)).toBe(1_000);
+  expect(crossingsSoFar() - before).toBeLessThanOrEqual(20);
 });
 
 test("what was queued behind a stuck batch runs, and so do other streams", async () => {
