@@ -66,8 +66,9 @@ export class WorkerLoop {
     let sinceFlush = 0;
     while (!this.#stopping || this.#submitted.ready) {
       const doorbell = Atomics.load(words, Control.doorbell);
-      this.#readMessages();
       const slot = this.#submitted.take();
+      // What a slot needs was posted before it was submitted: it is here once the slot was seen, and not before.
+      this.#readMessages();
       if (slot >= 0) {
         if (this.#claim(slot)) this.#runSlot(slot);
         if (++sinceFlush % batchesBetweenFlushes === 0) this.#reports.flush();
