@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { BreakerSpec } from "../bridge/pipeline-spec.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker, strictest } from "./breaker.ts";
 
 const spec: BreakerSpec = { faults: 3, window: 5, openMs: 1_000, probes: 2, recordFailures: false };
 
@@ -60,11 +60,22 @@ describe("a breaker", () => {
     expect(breaker.ask(1_001).t).toBe("probe");
   });
 
-  test("takes on the stricter of two policies", () => {
+  test("goes on with another policy at once", () => {
     const { breaker } = make();
-    breaker.tighten({ ...spec, faults: 1 });
+    breaker.adopt({ ...spec, faults: 1 });
     breaker.record(true, false, 0);
     expect(breaker.state.t).toBe("open");
+  });
+
+  test("of several stages keeps the strictest of each setting", () => {
+    expect(strictest([spec, { ...spec, faults: 1, window: 2, openMs: 5_000, recordFailures: true }])).toEqual(
+      {
+        ...spec,
+        faults: 1,
+        openMs: 5_000,
+        recordFailures: true,
+      },
+    );
   });
 });
 

@@ -18,6 +18,17 @@ export type Permission =
   | { readonly t: "probe" }
   | { readonly t: "refused"; readonly retryAfterMs: number };
 
+/** The strictest of several policies, field by field. */
+export function strictest(specs: readonly [BreakerSpec, ...BreakerSpec[]]): BreakerSpec {
+  return specs.reduce((one, other) => ({
+    faults: Math.min(one.faults, other.faults),
+    window: Math.max(one.window, other.window),
+    openMs: Math.max(one.openMs, other.openMs),
+    probes: Math.max(one.probes, other.probes),
+    recordFailures: one.recordFailures || other.recordFailures,
+  }));
+}
+
 const run: Permission = { t: "run" };
 const probe: Permission = { t: "probe" };
 
@@ -48,18 +59,10 @@ export class Breaker {
     return this.#spec.recordFailures;
   }
 
-  /** Takes on a further stage's policy: of two, the stricter holds. */
-  tighten(spec: BreakerSpec): void {
-    const { faults, window, openMs, probes, recordFailures } = this.#spec;
-    const stricter = {
-      faults: Math.min(faults, spec.faults),
-      window: Math.max(window, spec.window),
-      openMs: Math.max(openMs, spec.openMs),
-      probes: Math.max(probes, spec.probes),
-      recordFailures: recordFailures || spec.recordFailures,
-    };
-    if (stricter.window !== window) this.#forget(stricter.window);
-    this.#spec = stricter;
+  /** Goes on with another policy. Calls that were looked back on are forgotten when the window changes. */
+  adopt(spec: BreakerSpec): void {
+    if (spec.window !== this.#spec.window) this.#forget(spec.window);
+    this.#spec = spec;
   }
 
   /** May a call run? A `probe` must be followed by {@link record} or {@link abandonProbe}. */

@@ -5,13 +5,13 @@
  */
 
 import { ExclusionCode, Slot, StageWord, wholeStage } from "../bridge/layout.ts";
-import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { BreakerSpec, PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import type { Stats } from "../telemetry/stats.ts";
-import { Breaker, type BreakerState } from "./breaker.ts";
+import { Breaker, type BreakerState, strictest } from "./breaker.ts";
 
 /** Told of a breaker's transition: to log it, and to put it into traces. */
 export type OnBreakerChange = (
@@ -27,6 +27,8 @@ export class Breakers {
   readonly #stats: Stats;
   readonly #onChange: OnBreakerChange;
   readonly #breakers = new Map<string, Breaker>();
+  /** By module, the policy of each stage of each pipeline that runs or ran it. */
+  readonly #policies = new Map<string, Map<string, BreakerSpec>>();
   /** Pipelines whose stages have theirs: policies are taken on once. */
   readonly #known = new WeakSet<PipelineSpec>();
 
@@ -44,6 +46,7 @@ export class Breakers {
   /** Forgets the breaker of a module that was unloaded. */
   forget(digest: string): void {
     this.#breakers.delete(digest);
+    this.#policies.delete(digest);
   }
 
   /**
@@ -124,20 +127,32 @@ export class Breakers {
     );
   }
 
+  /** Takes on the policies of a pipeline's stages, in place of those of its former revision. */
   #meet(spec: PipelineSpec): void {
     this.#known.add(spec);
-    for (const { digest, breaker, module, version } of spec.stages) {
-      if (breaker === undefined) continue;
-      const present = this.#breakers.get(digest);
-      if (present !== undefined) present.tighten(breaker);
-      else {
-        const changed = (from: BreakerState["t"], to: BreakerState["t"]): void => {
-          this.#count(digest, to);
-          this.#onChange(`${module}@${version}`, digest, from, to);
-        };
-        this.#breakers.set(digest, new Breaker(breaker, changed));
-      }
+    for (const { name, digest, breaker, module, version } of spec.stages) {
+      const policies = this.#policies.get(digest) ?? new Map<string, BreakerSpec>();
+      this.#policies.set(digest, policies);
+      const place = `${spec.name}/${name}`;
+      if (breaker === undefined) policies.delete(place);
+      else policies.set(place, breaker);
+      const [first, ...others] = policies.values();
+      if (first === undefined) this.#breakers.delete(digest);
+      else this.#adopt(digest, `${module}@${version}`, strictest([first, ...others]));
     }
+  }
+
+  #adopt(digest: string, module: string, policy: BreakerSpec): void {
+    const present = this.#breakers.get(digest);
+    if (present !== undefined) {
+      present.adopt(policy);
+      return;
+    }
+    const changed = (from: BreakerState["t"], to: BreakerState["t"]): void => {
+      this.#count(digest, to);
+      this.#onChange(module, digest, from, to);
+    };
+    this.#breakers.set(digest, new Breaker(policy, changed));
   }
 
   #count(digest: string, to: BreakerState["t"]): void {

@@ -12,6 +12,8 @@ import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
  */
 export class ServingPipeline {
   readonly spec: PipelineSpec;
+  /** Whether small calls may share a guest's call: not where a stage keeps callers apart with fresh instances. */
+  readonly mergesCalls: boolean;
   #held = 0;
   #retired = false;
   readonly #onUnused: (pipeline: ServingPipeline) => void;
@@ -19,6 +21,7 @@ export class ServingPipeline {
   /** @param onUnused - called once, when it is retired and no batch holds it */
   constructor(spec: PipelineSpec, onUnused: (pipeline: ServingPipeline) => void) {
     this.spec = spec;
+    this.mergesCalls = !spec.stages.some((stage) => stage.fresh);
     this.#onUnused = onUnused;
   }
 

@@ -76,7 +76,7 @@ export function readBreaker(
     faults: within(`${path}.faults`, breaker.faults || Math.min(defaultBreaker.faults, window), 1, window),
     window,
     openMs: within(`${path}.open_ms`, breaker.openMs || defaultBreaker.openMs, 1, maxOpenMs),
-    probes: within(`${path}.probes`, breaker.probes || defaultBreaker.probes, 1, window),
+    probes: within(`${path}.probes`, breaker.probes || Math.min(defaultBreaker.probes, window), 1, window),
     recordFailures: breaker.recordFailures,
   };
 }

@@ -51,7 +51,8 @@ export function startTransform(
         settle(outcome);
       },
     };
-    const batch = { bytes, start, end, mergeable: isSmall(engine, call, records), sequence: 0, streamId: "" };
+    const mergeable = pipeline.mergesCalls && isSmall(engine, call, records);
+    const batch = { bytes, start, end, mergeable, sequence: 0, streamId: "" };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
   };
   const records = check(engine, call);

@@ -1,4 +1,4 @@
-import type { TransformResult } from "@leat/proto";
+import { InstancePolicy, type TransformResult } from "@leat/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PendingCall } from "../kit/raw-client.ts";
 import { batchOf, pipelineTarget, request, shapeOf, valuesOf } from "../kit/records.ts";
@@ -11,7 +11,11 @@ beforeAll(async () => {
   kit = await startTestServer({
     limits: { ...holdingLimits, maxWorkerQueue: 1 },
     modules: { marked: "marked", program: "program" },
-    pipelines: { twice: ["program", "program"], other: ["program"] },
+    pipelines: {
+      twice: ["program", "program"],
+      other: ["program"],
+      apart: [{ module: "program", instances: InstancePolicy.FRESH }],
+    },
   });
 });
 
@@ -41,6 +45,14 @@ function fulfilled(results: PromiseSettledResult<TransformResult>[]): TransformR
 function executions(pipeline: string): number {
   return kit.server.stats.pipeline(pipeline).executions;
 }
+
+test("calls of a pipeline with fresh instances keep to themselves", async () => {
+  const before = executions("apart");
+  await together(() => Array.from({ length: 5 }, (_, n) => kit.raw.begin(request("apart", `m${n}`))));
+  expect(executions("apart") - before).toBe(5);
+  const { stages } = await kit.pipelineMetrics("apart");
+  expect(stages[0]?.instancesCreated).toBeGreaterThanOrEqual(5n);
+});
 
 describe("calls that wait for the same pipeline share a crossing", () => {
   test("64 of them take one", async () => {
