@@ -57,7 +57,8 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     limits,
     () => pool,
     (crossing) => {
-      const refused = breakers.admit(crossing);
+      const gone = crossing.cancelledMs === undefined ? undefined : leatError("CANCELLED");
+      const refused = gone ?? breakers.admit(crossing);
       if (refused !== undefined) completion.abandon(crossing, refused);
       return refused === undefined;
     },

@@ -79,9 +79,15 @@ export class Crossing {
   /** It runs now, in a worker's slot. */
   running(worker: SlotCanceller, slot: number, submission: number): void {
     this.attempts++;
+    this.report = undefined;
     this.submission = submission;
     this.#worker = worker;
     this.#slot = slot;
+  }
+
+  /** It waits again: the slot that it was in is another's from now on. */
+  waits(): void {
+    this.#worker = undefined;
   }
 
   /** One of its jobs was cancelled; when none is left that anyone waits for, the guest is told. */

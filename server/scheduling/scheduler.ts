@@ -53,6 +53,7 @@ export class Scheduler {
 
   /** Takes a crossing back that has to run again. */
   again(crossing: Crossing): void {
+    crossing.waits();
     this.#queue.again(crossing);
     this.#plan();
   }

@@ -1,0 +1,162 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
+import { SlotMemory } from "../bridge/channel.ts";
+import { Control, layoutFor, Phase } from "../bridge/layout.ts";
+import { resolveLimits } from "../limits.ts";
+import { Crossing } from "./crossing.ts";
+import { type Overrun, Watchdog } from "./watchdog.ts";
+import type { WorkerHandle } from "./worker-handle.ts";
+
+const limits = resolveLimits({
+  maxInitMs: 50,
+  maxCancelGraceMs: 30,
+  maxStallMs: 15,
+  maxFaultsPerBatch: 3,
+  maxRecordExecutionMs: 100,
+  maxBatchExecutionMs: 400,
+});
+
+const watchdogs: Watchdog[] = [];
+
+afterEach(() => {
+  for (const watchdog of watchdogs.splice(0)) watchdog.close();
+});
+
+/** One worker in which a guest is said to run, and a watchdog that looks at it when told to. */
+function setUp() {
+  let nowMs = 1_000;
+  const memory = new SlotMemory(layoutFor(limits));
+  const { words } = memory;
+  const stage = idleStage({ batchTimeoutMs: 400, recordTimeoutMs: 100 });
+  const crossing = new Crossing([jobOf(idlePipeline([stage]))]);
+  const worker = { memory, queued: 1, stalled: false, state: { t: "ready" }, current: crossing };
+  const seen: Overrun[] = [];
+  const stalls: number[] = [];
+  const watchdog = new Watchdog(
+    limits,
+    { nowMs: () => nowMs },
+    () => [worker as unknown as WorkerHandle],
+    (_, of, overrun) => {
+      expect(of).toBe(crossing);
+      seen.push(overrun);
+    },
+    () => {
+      worker.stalled = true;
+      stalls.push(nowMs);
+    },
+  );
+  watchdogs.push(watchdog);
+  const enter = (phase: number, record = -1): void => {
+    words[Control.guestCalls] = (words[Control.guestCalls] ?? 0) + 1;
+    words[Control.currentRecord] = record;
+    words[Control.currentPhase] = phase;
+  };
+  /** Time goes by in small steps, with a look at each. */
+  const pass = (ms: number): void => {
+    for (let step = 0; step < ms; step++) {
+      nowMs++;
+      if (seen.length === 0) watchdog.look();
+    }
+  };
+  words[Control.begun] = 1;
+  return { words, worker, crossing, watchdog, seen, stalls, enter, pass, nowMs: () => nowMs };
+}
+
+describe("the watchdog", () => {
+  test("stops a record at its limit, and not before", () => {
+    const { enter, pass, seen } = setUp();
+    enter(Phase.execute, 4);
+    pass(101);
+    expect(seen).toEqual([]);
+    pass(5);
+    expect(seen).toEqual([{ t: "record", stage: 0, record: 4 }]);
+  });
+
+  test("gives each record its own time", () => {
+    const { words, enter, pass, seen } = setUp();
+    enter(Phase.execute, 0);
+    for (let record = 1; record <= 3; record++) {
+      pass(90);
+      words[Control.currentRecord] = record;
+    }
+    expect(seen).toEqual([]);
+    pass(110);
+    expect(seen).toEqual([{ t: "record", stage: 0, record: 3 }]);
+  });
+
+  test("stops a batch of which no record is named at the limit for batches", () => {
+    const { enter, pass, seen } = setUp();
+    enter(Phase.execute);
+    pass(400);
+    expect(seen).toEqual([]);
+    pass(5);
+    expect(seen).toEqual([{ t: "batch", stage: 0 }]);
+  });
+
+  test("gives each call its own time, and all of a run together five batches'", () => {
+    const { enter, pass, seen, nowMs } = setUp();
+    const startMs = nowMs();
+    for (let call = 0; call < 100 && seen.length === 0; call++) {
+      enter(Phase.execute, call);
+      pass(90);
+    }
+    expect(seen).toEqual([{ t: "run", stage: 0 }]);
+    expect(nowMs() - startMs).toBeGreaterThan(2_000);
+    expect(nowMs() - startMs).toBeLessThan(2_200);
+  });
+
+  test("counts a new batch from its own beginning", () => {
+    const { words, enter, pass, seen } = setUp();
+    for (let batch = 0; batch < 10; batch++) {
+      words[Control.begun] = batch;
+      for (let call = 0; call < 5; call++) {
+        enter(Phase.execute, call);
+        pass(90);
+      }
+    }
+    expect(seen).toEqual([]);
+  });
+
+  test("stops a start at its own limit", () => {
+    const { enter, pass, seen } = setUp();
+    enter(Phase.init);
+    pass(60);
+    expect(seen).toEqual([{ t: "init", stage: 0 }]);
+  });
+
+  test("stops a guest that goes on after everybody has gone, when the grace is over", () => {
+    const { crossing, enter, pass, seen, nowMs } = setUp();
+    enter(Phase.execute, 0);
+    pass(20);
+    crossing.jobs[0]?.cancel(nowMs());
+    pass(30);
+    expect(seen).toEqual([]);
+    pass(5);
+    expect(seen).toEqual([{ t: "cancelled" }]);
+  });
+
+  test("looks away while no guest runs", () => {
+    const { words, pass, seen } = setUp();
+    words[Control.currentPhase] = Phase.idle;
+    pass(5_000);
+    expect(seen).toEqual([]);
+  });
+
+  test("tells once of a call that holds its worker up", () => {
+    const { enter, pass, stalls } = setUp();
+    enter(Phase.execute, 0);
+    pass(14);
+    expect(stalls).toEqual([]);
+    pass(60);
+    expect(stalls).toHaveLength(1);
+  });
+
+  test("does not take two calls for one because the second is at the same record", () => {
+    const { enter, pass, seen } = setUp();
+    for (let call = 0; call < 4; call++) {
+      enter(Phase.execute, 2);
+      pass(80);
+    }
+    expect(seen).toEqual([]);
+  });
+});

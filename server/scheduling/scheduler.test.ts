@@ -1,0 +1,134 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { idlePipeline, jobOf } from "../../test/kit/jobs.ts";
+import type { BatchJob } from "../pool/batch-job.ts";
+import { Crossing } from "../pool/crossing.ts";
+import type { Pool } from "../pool/pool.ts";
+import { Scheduler } from "./scheduler.ts";
+
+/** A pool of so many places, which notes what it is told. */
+class Places {
+  room: number;
+  readonly told: string[] = [];
+  readonly dispatched: Crossing[] = [];
+
+  constructor(room: number) {
+    this.room = room;
+  }
+
+  get hasRoom(): boolean {
+    return this.room > 0;
+  }
+
+  dispatch(crossing: Crossing): boolean {
+    if (this.room === 0) return false;
+    this.room--;
+    this.dispatched.push(crossing);
+    this.told.push("dispatch");
+    return true;
+  }
+
+  wake(): void {
+    this.told.push("wake");
+  }
+
+  drain(): void {
+    this.told.push("drain");
+  }
+
+  disarm(): void {
+    this.told.push("disarm");
+  }
+}
+
+function setUp(room: number, admit: (crossing: Crossing) => boolean = () => true) {
+  const places = new Places(room);
+  const withdrawn: BatchJob[] = [];
+  const scheduler = new Scheduler(
+    { maxCoalescedCalls: 8, maxCoalescedBytes: 1_000 },
+    () => places as unknown as Pool,
+    admit,
+    (job) => withdrawn.push(job),
+  );
+  return { places, scheduler, withdrawn };
+}
+
+/** Lets the loop have as many turns as it may take for itself. */
+async function turns(): Promise<void> {
+  for (let n = 0; n < 10; n++) await turn();
+}
+
+describe("the scheduler", () => {
+  test("hands what came together over together, then wakes the workers and reads what they completed", async () => {
+    const { places, scheduler } = setUp(10);
+    const pipeline = idlePipeline();
+    for (let n = 0; n < 3; n++) scheduler.submit(jobOf(pipeline));
+    expect(places.told).toEqual(["disarm"]);
+    await turns();
+    expect(places.told).toEqual(["disarm", "dispatch", "dispatch", "dispatch", "wake", "drain"]);
+  });
+
+  test("merges calls that came in several turns, and waits for no more than a few of them", async () => {
+    const { places, scheduler } = setUp(10);
+    const pipeline = idlePipeline();
+    for (let n = 0; n < 20; n++) {
+      scheduler.submit(jobOf(pipeline, { mergeable: true }));
+      await turn();
+    }
+    await turns();
+    const sizes = places.dispatched.map(({ jobs }) => jobs.length);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(20);
+    expect(sizes.length).toBeGreaterThan(3);
+    expect(sizes.length).toBeLessThan(20);
+  });
+
+  test("keeps what finds no room until there is some", async () => {
+    const { places, scheduler } = setUp(1);
+    const pipeline = idlePipeline();
+    const jobs = Array.from({ length: 3 }, () => jobOf(pipeline));
+    for (const job of jobs) scheduler.submit(job);
+    await turns();
+    expect(places.dispatched.flatMap((crossing) => crossing.jobs)).toEqual([jobs[0]]);
+    places.room = 1;
+    scheduler.room();
+    expect(places.dispatched.flatMap((crossing) => crossing.jobs)).toEqual(jobs.slice(0, 2));
+    expect(places.told.at(-1)).toBe("wake");
+  });
+
+  test("runs what has to run again before what waits", async () => {
+    const { places, scheduler } = setUp(0);
+    const pipeline = idlePipeline();
+    scheduler.submit(jobOf(pipeline));
+    const again = new Crossing([jobOf(pipeline)]);
+    scheduler.again(again);
+    await turns();
+    places.room = 1;
+    scheduler.room();
+    expect(places.dispatched).toEqual([again]);
+  });
+
+  test("gives no worker what was answered instead, and goes on with the next", async () => {
+    const refused: Crossing[] = [];
+    const { places, scheduler } = setUp(10, (crossing) => {
+      if (crossing.byteLength !== 1) return true;
+      refused.push(crossing);
+      return false;
+    });
+    const pipeline = idlePipeline();
+    for (const bytes of [1, 5, 1, 6]) scheduler.submit(jobOf(pipeline, { bytes }));
+    await turns();
+    expect(places.dispatched.map(({ byteLength }) => byteLength)).toEqual([5, 6]);
+    expect(refused).toHaveLength(2);
+  });
+
+  test("tells of each batch that is cancelled while it waits, before its owner is", async () => {
+    const { scheduler, withdrawn } = setUp(0);
+    const order: string[] = [];
+    const job = jobOf(idlePipeline(), { settled: () => order.push(`settled after ${withdrawn.length}`) });
+    scheduler.submit(job);
+    await turns();
+    job.cancel(5);
+    expect(withdrawn).toEqual([job]);
+    expect(order).toEqual(["settled after 1"]);
+  });
+});
