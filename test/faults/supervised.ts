@@ -18,6 +18,8 @@ export interface SupervisedOptions {
   readonly pipelines: string;
   /** Flags of `leat serve`. */
   readonly flags?: readonly string[];
+  /** Variables of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A server process under its supervisor, in folders of its own. */
@@ -41,7 +43,9 @@ export async function startSupervised(options: SupervisedOptions): Promise<Super
     const pipelines = join(folder, "pipelines.yaml");
     await writeFile(pipelines, options.pipelines);
     const given = ["--modules", modules, "--pipelines", pipelines, "--data", join(folder, "data")];
-    const serve = await startServe([...given, "--log-level", "error", ...(options.flags ?? [])]);
+    const serve = await startServe([...given, "--log-level", "error", ...(options.flags ?? [])], {
+      env: options.env ?? {},
+    });
     return {
       serve,
       pid: () => childOf(serve.child.pid ?? 0),

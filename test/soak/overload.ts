@@ -1,0 +1,200 @@
+/**
+ * Offers a server more than it can do, and loads and unloads many modules: `npm run overload`.
+ *
+ * The work of a call is a guest's loop of about two milliseconds, so that the worker, and not this client on the same machine,
+ * is what runs out.
+ *
+ * @module
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { TransformRequestSchema } from "@leat/proto";
+import { Leat } from "@leat/sdk";
+import { holdingsOf, startSupervised } from "../faults/supervised.ts";
+import { readFlags } from "../fuzz/flags.ts";
+import { encode, RawClient } from "../kit/raw-client.ts";
+import { countdown, request } from "../kit/records.ts";
+import { guest } from "../kit/wat.ts";
+import { inspectable, openInspector } from "./inspected.ts";
+
+const usage = `npm run overload [-- OPTIONS]
+
+  --seconds N    how long each load is offered (default 5)
+  --deadline N   each call's deadline in milliseconds (default 1000)
+  --callers N    calls open at once at most; what would be more is not sent and counts as given up (default 3000)
+  --modules N    modules to load and unload one after the other (default 100; in full 1000)`;
+
+const { numbers } = readFlags(usage, { seconds: 5, deadline: 1_000, callers: 3_000, modules: 100 });
+const path = "/leat.v1.TransformService/Transform";
+const factors = [0.5, 1, 2, 5];
+const warmUpModules = 60;
+
+await using server = await startSupervised({
+  modules: { marked: "marked" },
+  pipelines: "name: marked\nstages:\n  - module: marked\n",
+  env: inspectable,
+});
+const pid = server.pid() ?? 0;
+const { address } = server.serve;
+const rounds = await roundsOf(2);
+const bytes = encode(TransformRequestSchema, request("marked", countdown(rounds)));
+const capacity = await measureCapacity();
+console.log(
+  `capacity ${Math.round(capacity)} calls/s, each of ${rounds} rounds of a guest's loop, ${numbers.seconds} s a load, deadline ${numbers.deadline} ms\n`,
+);
+console.log(
+  " load  offered/s   goodput/s  of peak   p50 ms   p99 ms  refused/s  too late/s  lost/s  given up/s  RSS MiB",
+);
+const loads: Load[] = [];
+for (const factor of factors) {
+  loads.push(await offer(factor));
+  await delay(1_500);
+}
+const peak = Math.max(...loads.map(({ goodput }) => goodput));
+for (const load of loads) print(load);
+await churn();
+
+/** What came of an offered load. */
+interface Load {
+  readonly factor: number;
+  readonly offered: number;
+  readonly goodput: number;
+  /** Of calls that succeeded, in ascending order. */
+  readonly latenciesMs: readonly number[];
+  readonly refused: number;
+  readonly late: number;
+  /** Failed with UNAVAILABLE or INTERNAL: their connection was closed. */
+  readonly lost: number;
+  readonly givenUp: number;
+  readonly rssMiB: number;
+}
+
+/** How many rounds of the guest's loop take so many milliseconds. */
+async function roundsOf(ms: number): Promise<number> {
+  await using leat = new Leat(address);
+  const tried = 1_000_000;
+  const call = () => leat.transform("marked", [{ value: countdown(tried) }]);
+  for (let warm = 0; warm < 20; warm++) await call();
+  const startMs = performance.now();
+  for (let round = 0; round < 50; round++) await call();
+  const tookMs = (performance.now() - startMs) / 50;
+  return Math.round((tried * ms) / tookMs);
+}
+
+/** Calls per second that enough callers to keep all workers busy get through, each with one call open. */
+async function measureCapacity(): Promise<number> {
+  const client = new RawClient(address);
+  const endMs = performance.now() + 3_000;
+  let answered = 0;
+  const caller = async (): Promise<void> => {
+    while (performance.now() < endMs) {
+      await client.call(path, bytes).response;
+      answered++;
+    }
+  };
+  await Promise.all(Array.from({ length: 512 }, caller));
+  client.close();
+  return answered / 3;
+}
+
+/** Starts calls at a steady pace, however many are answered. */
+async function offer(factor: number): Promise<Load> {
+  const clients = Array.from({ length: 4 }, () => new RawClient(address));
+  const counts = { open: 0, offered: 0, refused: 0, late: 0, lost: 0, givenUp: 0 };
+  const latenciesMs: number[] = [];
+  const call = async (client: RawClient): Promise<void> => {
+    const startMs = performance.now();
+    counts.open++;
+    try {
+      await client.call(path, bytes, { timeoutMs: numbers.deadline }).response;
+      latenciesMs.push(performance.now() - startMs);
+    } catch (error) {
+      const { code } = error as { code?: number };
+      if (code === 8) counts.refused++;
+      else if (code === 4) counts.late++;
+      else if (code === 13 || code === 14) counts.lost++;
+      else throw error;
+    } finally {
+      counts.open--;
+    }
+  };
+  const calls: Promise<void>[] = [];
+  const startMs = performance.now();
+  let rssMiB = 0;
+  for (let nowMs = 0; nowMs < numbers.seconds * 1_000; nowMs = performance.now() - startMs) {
+    const due = (capacity * factor * nowMs) / 1_000;
+    for (; counts.offered < due; counts.offered++) {
+      const client = clients[counts.offered % clients.length];
+      if (counts.open >= numbers.callers || client === undefined) counts.givenUp++;
+      else calls.push(call(client));
+    }
+    rssMiB = Math.max(rssMiB, holdingsOf(pid).rssMiB);
+    await delay(2);
+  }
+  await Promise.all(calls);
+  const seconds = (performance.now() - startMs) / 1_000;
+  for (const client of clients) client.close();
+  return {
+    factor,
+    offered: counts.offered / numbers.seconds,
+    goodput: latenciesMs.length / seconds,
+    latenciesMs: latenciesMs.toSorted((a, b) => a - b),
+    refused: counts.refused / seconds,
+    late: counts.late / seconds,
+    lost: counts.lost / seconds,
+    givenUp: counts.givenUp / seconds,
+    rssMiB,
+  };
+}
+
+function print({ factor, offered, goodput, latenciesMs, refused, late, lost, givenUp, rssMiB }: Load): void {
+  const at = (part: number): number => latenciesMs[Math.floor(latenciesMs.length * part)] ?? Number.NaN;
+  const cells: [number | string, number][] = [
+    [`${factor}x`, 5],
+    [Math.round(offered), 11],
+    [Math.round(goodput), 12],
+    [`${Math.round((goodput / peak) * 100)}%`, 9],
+    [at(0.5).toFixed(1), 9],
+    [at(0.99).toFixed(1), 9],
+    [Math.round(refused), 11],
+    [Math.round(late), 12],
+    [Math.round(lost), 8],
+    [Math.round(givenUp), 12],
+    [rssMiB, 9],
+  ];
+  console.log(cells.map(([value, width]) => String(value).padStart(width)).join(""));
+}
+
+/** Loads and unloads modules, each of them another. */
+async function churn(): Promise<void> {
+  await using leat = new Leat(address);
+  using inspector = await openInspector(pid, () => server.serve.stderr());
+  const one = async (number: number): Promise<void> => {
+    const wasm = guest(`(data (i32.const 8) "module ${number}")`);
+    await leat.modules.loadModule({ name: "passing", version: "1", wasm });
+    await leat.modules.unloadModule({ reference: "passing@1" });
+  };
+  const restingMiB = async (): Promise<number> => {
+    await inspector.collectGarbage();
+    await delay(300);
+    await inspector.collectGarbage();
+    return holdingsOf(pid).rssMiB;
+  };
+  // V8 lets each thread fill its heap a good deal before it first collects, which the first modules bring about.
+  for (let number = 0; number < warmUpModules; number++) await one(-1 - number);
+  const before = await restingMiB();
+  const startMs = performance.now();
+  const onTheWay: number[] = [];
+  for (let number = 1; number <= numbers.modules; number++) {
+    await one(number);
+    if (number % Math.ceil(numbers.modules / 8) === 0) onTheWay.push(await restingMiB());
+  }
+  const seconds = (performance.now() - startMs) / 1_000;
+  const after = await restingMiB();
+  const change = ((after - before) / before) * 100;
+  console.log(
+    `\n${numbers.modules} modules loaded and unloaded in ${seconds.toFixed(1)} s: ${before} MiB before, ${after} MiB after, ` +
+      `each with the garbage collected (on the way ${onTheWay.join(", ")}): ${change >= 0 ? "+" : ""}${change.toFixed(1)} % (10 % allowed)`,
+  );
+  if (change > 10) process.exitCode = 1;
+}
