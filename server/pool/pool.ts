@@ -52,7 +52,7 @@ export class Pool {
   readonly #living = new Set<WorkerHandle>();
   readonly #overruns = new Map<WorkerHandle, { crossing: Crossing; overrun: Overrun }>();
   readonly #watchdog: Watchdog;
-  readonly #waitingForSpare: ((worker: WorkerHandle) => void)[] = [];
+  readonly #waitingForSpare: PromiseWithResolvers<WorkerHandle>[] = [];
   #closing = false;
   #failedStarts = 0;
 
@@ -136,27 +136,28 @@ export class Pool {
     for (const worker of this.#all()) worker.drop(pipeline);
   }
 
-  /** Takes a ready worker out of the pool, for work that must not hold up the others. Give it back with {@link giveBack}. */
-  async borrow(): Promise<WorkerHandle> {
-    if (this.#closing) throw leatError("DRAINING");
-    const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
-    const worker =
-      index >= 0
-        ? (this.#spares.splice(index, 1)[0] as WorkerHandle)
-        : await new Promise<WorkerHandle>((resolve) => {
-            this.#waitingForSpare.push(resolve);
-            if (this.#spares.length === 0) this.#spares.push(this.#spawn());
-          });
-    this.#lent.add(worker);
-    this.#fillSpares();
-    this.#count();
-    return worker;
+  /**
+   * Takes a ready worker out of the pool, for work that must not hold up the others. Give it back with {@link giveBack}.
+   * As many are lent at once as may help out when workers stall, and one: who comes then waits for a turn.
+   *
+   * @throws LeatError DRAINING when the pool is closed
+   */
+  borrow(): Promise<WorkerHandle> {
+    const turn = Promise.withResolvers<WorkerHandle>();
+    if (this.#closing) turn.reject(leatError("DRAINING"));
+    else this.#waitingForSpare.push(turn);
+    this.#serveWaiting();
+    return turn.promise;
   }
 
   /** Puts a worker back that was borrowed. */
   giveBack(worker: WorkerHandle): void {
     if (!this.#lent.delete(worker) || worker.state.t !== "ready") return;
     this.#makeSpare(worker);
+  }
+
+  get #mayLend(): boolean {
+    return this.#waitingForSpare.length > 0 && this.#lent.size <= this.#limits.maxExtraWorkers;
   }
 
   /** Figures that change by themselves, brought up to date. */
@@ -175,6 +176,7 @@ export class Pool {
   /** Ends all workers. What still runs in them is lost: drain first. */
   async close(): Promise<void> {
     this.#closing = true;
+    for (const turn of this.#waitingForSpare.splice(0)) turn.reject(leatError("DRAINING"));
     this.#watchdog.close();
     const all = [...this.#living];
     for (const worker of all) worker.stop("shutdown");
@@ -187,7 +189,7 @@ export class Pool {
 
   #spawn(): WorkerHandle {
     const events: WorkerEvents = {
-      ready: (worker) => this.#ready(worker),
+      ready: () => this.#ready(),
       completed: (worker, crossing, slot, output) => this.#events.completed(worker, crossing, slot, output),
       drained: (worker) => {
         this.#shrink(worker);
@@ -201,32 +203,43 @@ export class Pool {
     return worker;
   }
 
-  #ready(worker: WorkerHandle): void {
+  #ready(): void {
     this.#failedStarts = 0;
     for (const started of this.#whenStarted.splice(0)) started();
-    if (this.#spares.includes(worker)) this.#serveWaiting();
+    this.#serveWaiting();
+    this.#trimSpares();
     this.#count();
     this.#events.room();
   }
 
   #makeSpare(worker: WorkerHandle): void {
-    if (
-      this.#spares.filter((spare) => spare.state.t === "ready").length >=
-      Math.max(1, this.#limits.maxSpareWorkers)
-    ) {
-      worker.stop("shutdown");
-    } else {
-      this.#spares.push(worker);
-      this.#serveWaiting();
-    }
+    this.#spares.unshift(worker);
+    this.#serveWaiting();
+    this.#trimSpares();
     this.#count();
   }
 
+  /** Lends spares to those who wait for them, and sees to it that there will be spares again. */
   #serveWaiting(): void {
-    const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
-    if (index < 0) return;
-    const waiting = this.#waitingForSpare.shift();
-    if (waiting !== undefined) waiting(this.#spares.splice(index, 1)[0] as WorkerHandle);
+    while (this.#mayLend) {
+      const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
+      if (index < 0) break;
+      const [worker] = this.#spares.splice(index, 1);
+      if (worker === undefined) break;
+      this.#lent.add(worker);
+      this.#waitingForSpare.shift()?.resolve(worker);
+    }
+    this.#fillSpares();
+    this.#count();
+  }
+
+  /** Ends spares that are more than wanted: one comes back, and the one that was started in its place is ready. */
+  #trimSpares(): void {
+    while (this.#spares.length > Math.max(1, this.#limits.maxSpareWorkers)) {
+      const index = this.#spares.findLastIndex((worker) => worker.state.t === "ready");
+      if (index < 0) return;
+      this.#spares.splice(index, 1)[0]?.stop("shutdown");
+    }
   }
 
   /**
@@ -288,7 +301,7 @@ export class Pool {
     if (running !== undefined) this.#blame(worker, running, overrun);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
     this.#replaceInTime(worker);
-    this.#count();
+    this.#serveWaiting();
     this.#events.room();
   }
 
@@ -338,7 +351,7 @@ export class Pool {
 
   #fillSpares(): void {
     if (this.#closing || this.#failedStarts >= maxFailedStarts) return;
-    const wanted = Math.max(this.#limits.maxSpareWorkers, this.#waitingForSpare.length > 0 ? 1 : 0);
+    const wanted = Math.max(this.#limits.maxSpareWorkers, this.#mayLend ? 1 : 0);
     while (this.#spares.length < wanted) this.#spares.push(this.#spawn());
   }
 
