@@ -12,6 +12,7 @@ import { wasmPageBytes } from "../limits.ts";
 import { clampDeclaredSize, readDeclaredSize } from "./clamp.ts";
 import { skipConstantExpression } from "./constant-expression.ts";
 import type { ModuleDraft, ModuleExport } from "./draft.ts";
+import { checkOperators } from "./operators.ts";
 import { printable } from "./printable.ts";
 import type { ByteReader } from "./reader.ts";
 import { readFunctionType, readReferenceType, readValueType, refused } from "./value-types.ts";
@@ -269,7 +270,7 @@ function readBody(reader: ByteReader, draft: ModuleDraft, functionIndex: number)
   if (locals > draft.limits.maxLocals) {
     draft.bound("maxLocals", locals, `function ${functionIndex} at byte ${start}`);
   }
-  reader.offset = reader.end;
+  checkOperators(reader);
   reader.leave(outerEnd, "a function body");
 }
 

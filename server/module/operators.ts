@@ -1,0 +1,183 @@
+/**
+ * Steps through the operators of a function body, to find those that must not run.
+ *
+ * Tail calls are refused: V8's optimised code does not look for a request to stop between them, so a function
+ * that tail-calls itself runs on for ever after its worker was terminated, and keeps a core (V8 14.6, measured).
+ * An operator that is not known here is refused as well, since what follows it could not be read.
+ *
+ * Source of the encodings: WebAssembly core specification 3.0, chapter 5.4, and the exception-handling
+ * proposal's former operators, which toolchains still emit.
+ *
+ * @module
+ */
+
+import type { ByteReader } from "./reader.ts";
+import { refused } from "./value-types.ts";
+
+/** What follows an operator. */
+const Immediate = {
+  none: 0,
+  /** An index or a number of up to 32 bits. */
+  index: 1,
+  twoIndexes: 2,
+  /** A signed number, or the type of a block. */
+  signed: 3,
+  fourBytes: 4,
+  eightBytes: 5,
+  /** An alignment and an offset. */
+  memory: 6,
+  /** `br_table`: a vector of labels and one more. */
+  labels: 7,
+  /** `select` with types: a vector of value types. */
+  types: 8,
+  /** `try_table`: a block type and a vector of catches. */
+  catches: 9,
+  /** The second byte decides: numeric, bulk memory and table operators. */
+  prefixFc: 10,
+  /** The second number decides: vector operators. */
+  prefixFd: 11,
+  /** The second number decides: atomic operators. */
+  prefixFe: 12,
+  tailCall: 13,
+  unknown: 14,
+} as const;
+
+const immediates = new Uint8Array(256).fill(Immediate.unknown);
+function set(kind: number, from: number, to = from): void {
+  immediates.fill(kind, from, to + 1);
+}
+set(Immediate.none, 0x00, 0x01);
+set(Immediate.signed, 0x02, 0x04);
+set(Immediate.none, 0x05);
+set(Immediate.signed, 0x06);
+set(Immediate.index, 0x07, 0x09);
+set(Immediate.none, 0x0a, 0x0b);
+set(Immediate.index, 0x0c, 0x0d);
+set(Immediate.labels, 0x0e);
+set(Immediate.none, 0x0f);
+set(Immediate.index, 0x10);
+set(Immediate.twoIndexes, 0x11);
+set(Immediate.tailCall, 0x12, 0x13);
+set(Immediate.index, 0x14);
+set(Immediate.tailCall, 0x15);
+set(Immediate.index, 0x18);
+set(Immediate.none, 0x19, 0x1b);
+set(Immediate.types, 0x1c);
+set(Immediate.catches, 0x1f);
+set(Immediate.index, 0x20, 0x26);
+set(Immediate.memory, 0x28, 0x3e);
+set(Immediate.index, 0x3f, 0x40);
+set(Immediate.signed, 0x41, 0x42);
+set(Immediate.fourBytes, 0x43);
+set(Immediate.eightBytes, 0x44);
+set(Immediate.none, 0x45, 0xc4);
+set(Immediate.signed, 0xd0);
+set(Immediate.none, 0xd1);
+set(Immediate.index, 0xd2);
+set(Immediate.prefixFc, 0xfc);
+set(Immediate.prefixFd, 0xfd);
+set(Immediate.prefixFe, 0xfe);
+
+/** A signed LEB128 of 64 bits takes no more. */
+const maxSignedBytes = 10;
+
+/**
+ * Reads operators up to the reader's end.
+ *
+ * @throws LeatError MODULE_FEATURE_REFUSED, and MODULE_MALFORMED where an operator is cut off
+ */
+export function checkOperators(reader: ByteReader): void {
+  const { bytes, end } = reader;
+  while (reader.offset < end) {
+    const start = reader.offset;
+    const kind = immediates[bytes[reader.offset++] as number] as number;
+    if (kind === Immediate.none) continue;
+    if (kind === Immediate.index) {
+      // The usual index has one byte.
+      if (reader.offset < end && (bytes[reader.offset] as number) < 0x80) reader.offset++;
+      else reader.u32("an index");
+      continue;
+    }
+    readImmediate(reader, kind, start);
+  }
+}
+
+function readImmediate(reader: ByteReader, kind: number, start: number): void {
+  switch (kind) {
+    case Immediate.twoIndexes:
+      reader.u32("an index");
+      reader.u32("an index");
+      return;
+    case Immediate.signed:
+      reader.skipSigned(maxSignedBytes, "a constant or a block's type");
+      return;
+    case Immediate.fourBytes:
+      reader.skip(4, "a constant");
+      return;
+    case Immediate.eightBytes:
+      reader.skip(8, "a constant");
+      return;
+    case Immediate.memory:
+      readMemoryArgument(reader);
+      return;
+    case Immediate.labels:
+      for (let labels = reader.vectorLength("labels") + 1; labels > 0; labels--) reader.u32("a label");
+      return;
+    case Immediate.types:
+      for (let types = reader.vectorLength("types"); types > 0; types--)
+        reader.skipSigned(maxSignedBytes, "a type");
+      return;
+    case Immediate.catches:
+      readCatches(reader);
+      return;
+    case Immediate.prefixFc:
+      readBulk(reader, start);
+      return;
+    case Immediate.prefixFd:
+      readVector(reader);
+      return;
+    case Immediate.prefixFe:
+      if (reader.u32("an operator") === 3) reader.skip(1, "a fence");
+      else readMemoryArgument(reader);
+      return;
+    case Immediate.tailCall:
+      throw refused("a tail call, which cannot be stopped", start);
+    default:
+      throw refused(`the operator 0x${(reader.bytes[start] ?? 0).toString(16)}`, start);
+  }
+}
+
+/** An alignment, with the index of a memory behind it where its seventh bit says so, and an offset. */
+function readMemoryArgument(reader: ByteReader): void {
+  if ((reader.u32("an alignment") & 0x40) !== 0) reader.u32("an index");
+  reader.skipSigned(maxSignedBytes, "an offset");
+}
+
+function readCatches(reader: ByteReader): void {
+  reader.skipSigned(maxSignedBytes, "a block's type");
+  for (let catches = reader.vectorLength("catches"); catches > 0; catches--) {
+    if (reader.byte("a catch") < 2) reader.u32("a tag");
+    reader.u32("a label");
+  }
+}
+
+/** How many indexes follow the operators 0xfc 0 to 17: conversions, then bulk operators on memories and tables. */
+const bulkIndexes = [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
+
+function readBulk(reader: ByteReader, start: number): void {
+  const operator = reader.u32("an operator");
+  const indexes = bulkIndexes[operator];
+  if (indexes === undefined) throw refused(`the operator 0xfc ${operator}`, start);
+  for (let index = 0; index < indexes; index++) reader.u32("an index");
+}
+
+function readVector(reader: ByteReader): void {
+  const operator = reader.u32("an operator");
+  if (operator <= 11 || operator === 92 || operator === 93) readMemoryArgument(reader);
+  else if (operator === 12 || operator === 13) reader.skip(16, "a vector");
+  else if (operator >= 21 && operator <= 34) reader.skip(1, "a lane");
+  else if (operator >= 84 && operator <= 91) {
+    readMemoryArgument(reader);
+    reader.skip(1, "a lane");
+  }
+}
