@@ -1,0 +1,7 @@
+;; Throws exceptions with more values than may be.
+(module
+  (memory (export "memory") 1)
+  (func (export "leat_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "leat_transform") (param i32 i32) (result i64) (i64.const 0))
+  (tag (param i64 i64 i64 i64 i64 i64 i64 i64 i64))
+)

@@ -1,0 +1,6 @@
+;; Has a memory of 64-bit addresses.
+(module
+  (memory (export "memory") i64 1)
+  (func (export "leat_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "leat_transform") (param i32 i32) (result i64) (i64.const 0))
+)

@@ -1,0 +1,8 @@
+;; Loops for ever when it starts.
+(module
+  (memory (export "memory") 1)
+  (func (export "leat_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "leat_transform") (param i32 i32) (result i64) (i64.const 0))
+  (func $start (loop $for_ever (br $for_ever)))
+  (start $start)
+)

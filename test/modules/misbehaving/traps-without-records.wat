@@ -1,0 +1,6 @@
+;; Traps even on a batch of no records.
+(module
+  (memory (export "memory") 1)
+  (func (export "leat_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "leat_transform") (param i32 i32) (result i64) (unreachable))
+)

@@ -1,0 +1,10 @@
+;; Throws an exception that nobody catches.
+(module
+  (memory (export "memory") 2 16)
+  (tag $oops)
+  (func (export "leat_alloc") (param $size i32) (result i32) (i32.const 1024))
+  (func (export "leat_transform") (param $start i32) (param $length i32) (result i64)
+    (if (local.get $length)
+      (then
+        (throw $oops)))
+    (i64.const 0)))
