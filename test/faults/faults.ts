@@ -6,9 +6,10 @@
 
 import { freshSeed, readFlags } from "../fuzz/flags.ts";
 import { Random } from "../fuzz/random.ts";
+import { beside, runaways } from "./guest-cases.ts";
 import { cuts, kills, slowReader, stalls } from "./process-cases.ts";
 
-const cases = { kills, cuts, stalls, slowReader };
+const cases = { kills, cuts, stalls, slowReader, runaways, beside };
 
 const usage = `npm run test:faults [-- OPTIONS]
 
