@@ -12,6 +12,7 @@ import { Aftermath, type AftermathParts } from "./outcome/aftermath.ts";
 import { Breakers } from "./outcome/breakers.ts";
 import { Completion } from "./outcome/completion.ts";
 import { GuestTalk } from "./outcome/guest-talk.ts";
+import type { Crossing } from "./pool/crossing.ts";
 import { Pool } from "./pool/pool.ts";
 import { Registry } from "./registry/registry.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
@@ -52,7 +53,12 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     logger.warn({ module, digest, from, to }, "a breaker changed");
     options.tracer.breakerChanged(module, digest, from, to);
   });
-  const completion: Completion = makeCompletion(options, breakers, (job) => scheduler.submit(job));
+  const completion: Completion = makeCompletion(
+    options,
+    breakers,
+    (job) => scheduler.submit(job),
+    (crossing) => scheduler.again(crossing),
+  );
   const scheduler = new Scheduler(
     limits,
     () => pool,
@@ -73,6 +79,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       again: (crossing) => {
         if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
         else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
+        else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
         else scheduler.again(crossing);
       },
       fault: (crossing, stage) => breakers.fault(crossing, stage),
@@ -107,9 +114,15 @@ function makeCompletion(
   { limits, clock, logger, stats, tracer, deadLetters }: DataPathOptions,
   breakers: Breakers,
   submit: AftermathParts["submit"],
+  again: (crossing: Crossing) => void,
 ): Completion {
-  const completion: Completion = new Completion(limits, clock, stats, breakers, (job, result, matters) =>
-    Aftermath.begin(aftermath, job, result, matters),
+  const completion: Completion = new Completion(
+    limits,
+    clock,
+    stats,
+    breakers,
+    (job, result, matters) => Aftermath.begin(aftermath, job, result, matters),
+    again,
   );
   const aftermath: AftermathParts = {
     clock,

@@ -98,6 +98,8 @@ export const Outcome = {
   failed: 3,
   /** There were too many records; `recordsIn` says how many. */
   tooManyRecords: 4,
+  /** Together the calls asked for more than one may have: each must run alone. */
+  apart: 5,
 } as const;
 
 /** What went by message instead of through the slot. */

@@ -11,7 +11,7 @@ import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { BatchJob, BatchResult } from "../pool/batch-job.ts";
-import type { Crossing } from "../pool/crossing.ts";
+import { Crossing } from "../pool/crossing.ts";
 import { SegmentResult } from "../pool/slot-result.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import { PipelineStats, type Stats } from "../telemetry/stats.ts";
@@ -29,24 +29,36 @@ export class Completion {
   readonly #stats: Stats;
   readonly #breakers: Breakers;
   readonly #beginAftermath: BeginAftermath;
+  readonly #again: (crossing: Crossing) => void;
 
-  /** @param beginAftermath - takes a batch over whose failures policies deal with */
+  /**
+   * @param beginAftermath - takes a batch over whose failures policies deal with
+   * @param again - runs a crossing ahead of what waits
+   */
   constructor(
     limits: Readonly<Limits>,
     clock: Clock,
     stats: Stats,
     breakers: Breakers,
     beginAftermath: BeginAftermath,
+    again: (crossing: Crossing) => void,
   ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#stats = stats;
     this.#breakers = breakers;
     this.#beginAftermath = beginAftermath;
+    this.#again = again;
   }
 
   /** A worker has completed the crossing's slot. */
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void {
+    if (worker.memory.words[worker.memory.slot(slot) + Slot.outcome] === Outcome.apart) {
+      worker.holdSlot(slot, 1);
+      worker.releaseSlot(slot);
+      this.runApart(crossing);
+      return;
+    }
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
@@ -74,6 +86,16 @@ export class Completion {
       firstInput += recordsIn;
     }
     stats.copyOut.add((this.#clock.nowMs() - copyFromMs) * 1e6);
+  }
+
+  /** Runs each call of a crossing again by itself, so that what one does is no other's harm. */
+  runApart(crossing: Crossing): void {
+    this.#breakers.abandon(crossing);
+    for (const job of [...crossing.jobs].reverse()) {
+      const alone = new Crossing([job]);
+      if (job.cancelled) this.abandon(alone, leatError("CANCELLED"));
+      else this.#again(alone);
+    }
   }
 
   /** The crossing will not be run: answers its calls with the error. */

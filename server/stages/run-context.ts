@@ -16,6 +16,11 @@ export interface GuestSink {
   count(pipeline: number, stage: number, name: string, delta: number): void;
 }
 
+/** Ends the run of calls that were merged and must not be: what is beyond a limit may be within it for each. */
+export class RunApart extends Error {
+  override readonly name = "RunApart";
+}
+
 /** The worker's side of the watchdog and of cancellation, through shared memory. */
 export class RunContext {
   readonly limits: Readonly<Limits>;
@@ -23,6 +28,7 @@ export class RunContext {
   readonly #words: Int32Array;
   readonly #memory: SlotMemory;
   #cancelWord = 0;
+  #calls = 1;
 
   constructor(memory: SlotMemory, limits: Readonly<Limits>, sink: GuestSink) {
     this.#memory = memory;
@@ -35,6 +41,7 @@ export class RunContext {
   begin(slot: number): void {
     const words = this.#words;
     this.#cancelWord = this.#memory.slot(slot) + Slot.cancelled;
+    this.#calls = words[this.#memory.slot(slot) + Slot.segments] as number;
     words[Control.currentStage] = 0;
     words[Control.currentRecord] = -1;
     words[Control.currentPhase] = Phase.idle;
@@ -70,6 +77,11 @@ export class RunContext {
   /** The record that the guest last said it works on, or -1. */
   get currentRecord(): number {
     return this.#words[Control.currentRecord] as number;
+  }
+
+  /** Whether several calls share this batch. */
+  get merged(): boolean {
+    return this.#calls > 1;
   }
 
   /** Whether nobody waits for this batch any more. */

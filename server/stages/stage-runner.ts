@@ -12,7 +12,7 @@ import { copyBytes } from "../record/copy.ts";
 import { ResultTooLargeError, type ResultView, readResult } from "../record/result.ts";
 import { Cursor, WireError } from "../record/wire.ts";
 import { isolate } from "./isolate.ts";
-import type { RunContext } from "./run-context.ts";
+import { RunApart, type RunContext } from "./run-context.ts";
 import { type Exclusion, type StageFailure, type StageInput, StageOutput } from "./stage-io.ts";
 
 /** Runs one stage. Its instance lives on from batch to batch unless the policy, a fault or the memory mark ends it. */
@@ -146,14 +146,16 @@ export class StageRunner {
   /**
    * Turns what a call threw into a fault, discards the instance, and passes cancellation on.
    *
-   * @throws HostAbort when the batch was cancelled
+   * @throws HostAbort when the batch was cancelled, RunApart when merged calls have too large a result
    */
   fault(thrown: unknown): GuestFault {
     this.context.leave();
     this.discard();
     if (thrown instanceof HostAbort) throw thrown;
+    const fault = this.#explain(thrown);
+    if (fault.code === "output_too_large" && this.context.merged) throw new RunApart(fault.message);
     this.faults++;
-    this.lastFault = this.#explain(thrown);
+    this.lastFault = fault;
     // What is wrong with a result shows when the guest has returned: the record that it named last need not be the cause.
     if (isOutputFault(this.lastFault)) this.context.record(-1);
     return this.lastFault;

@@ -13,7 +13,7 @@ import { type RecordFailureCode, recordFailureCodes } from "../errors.ts";
 import { HostAbort } from "../module/trap.ts";
 import { WireError } from "../record/wire.ts";
 import type { PipelineRunner, StageProbe } from "../stages/pipeline-runner.ts";
-import type { RunContext } from "../stages/run-context.ts";
+import { RunApart, type RunContext } from "../stages/run-context.ts";
 import { Segments } from "../stages/segments.ts";
 import type { Exclusion } from "../stages/stage-io.ts";
 import type { StageRunner } from "../stages/stage-runner.ts";
@@ -113,6 +113,10 @@ export class SlotRunner {
     const base = this.#memory.slot(slot);
     if (thrown instanceof HostAbort) {
       words[base + Slot.outcome] = Outcome.cancelled;
+      return;
+    }
+    if (thrown instanceof RunApart) {
+      words[base + Slot.outcome] = Outcome.apart;
       return;
     }
     const malformed = thrown instanceof WireError;
