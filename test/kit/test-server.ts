@@ -187,7 +187,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** Resolves when nothing is under way, and rejects when something stays. */
-  async idle(): Promise<void> {
+  async idle(longestMs?: number): Promise<void> {
     const { admission } = this.server.stats;
     const left = (): string[] => [
       ...(admission.batches === 0 ? [] : [`${admission.batches} batches admitted`]),
@@ -196,7 +196,7 @@ export class TestServer implements AsyncDisposable {
       ...heldThings(),
     ];
     try {
-      await until(() => left().length === 0, "everything was given back");
+      await until(() => left().length === 0, "everything was given back", longestMs);
     } catch (cause) {
       throw new Error(`left behind: ${left().join("; ")}`, { cause });
     }
