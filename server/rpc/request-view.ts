@@ -45,6 +45,8 @@ const cursor = new Cursor();
 /** `Target` messages of late, by their encoding: unary callers send the same one again and again. */
 const targets = new Map<string, Target>();
 const maxTargets = 256;
+/** Longer ones are no pipeline's name, and would be kept for nothing. */
+const maxKeptTargetBytes = 2_048;
 
 /** Reads a TransformRequest. Never throws. */
 export function readTransform(bytes: Buffer): TransformView | MalformedView {
@@ -76,6 +78,7 @@ export function readTransform(bytes: Buffer): TransformView | MalformedView {
 }
 
 function readTarget(bytes: Buffer, start: number, end: number): Target {
+  if (end - start > maxKeptTargetBytes) return fromBinary(TargetSchema, bytes.subarray(start, end));
   // Latin-1 maps each byte to one character: a key of the exact encoding.
   const key = bytes.toString("latin1", start, end);
   let target = targets.get(key);

@@ -35,8 +35,21 @@ const connectCodes: Readonly<Record<StatusName, Code>> = {
   INTERNAL: Code.Internal,
 };
 
+/**
+ * Characters of one text in a status. Texts may quote what a caller sent, and a status travels in headers: HTTP/2 closes
+ * the whole connection for headers that are too large.
+ */
+const maxTextLength = 1_000;
+
+function cut(text: string): string {
+  return text.length > maxTextLength ? `${text.slice(0, maxTextLength)}…`.toWellFormed() : text;
+}
+
 function details(error: LeatError) {
-  const { reason, metadata, retryAfterMs } = error;
+  const { reason, retryAfterMs } = error;
+  const metadata = Object.fromEntries(
+    Object.entries(error.metadata).map(([name, text]) => [name, cut(text)]),
+  );
   // `internal` problems are for the log, not for the client.
   const shown = reason === "INTERNAL" ? {} : metadata;
   const field = metadata["field"];
@@ -46,7 +59,7 @@ function details(error: LeatError) {
       field === undefined
         ? undefined
         : create(BadRequestSchema, {
-            fieldViolations: [{ field, description: metadata["problem"] ?? error.message }],
+            fieldViolations: [{ field, description: metadata["problem"] ?? cut(error.message) }],
           }),
     retry:
       retryAfterMs === undefined
@@ -57,7 +70,7 @@ function details(error: LeatError) {
 
 /** What the caller reads. An internal error's problem stays in the server's log. */
 function publicMessage(error: LeatError): string {
-  return error.reason === "INTERNAL" ? "internal error; the server's log tells more" : error.message;
+  return error.reason === "INTERNAL" ? "internal error; the server's log tells more" : cut(error.message);
 }
 
 /** Takes errors that are the server's own fault, with their cause. */
