@@ -1,5 +1,8 @@
+import { createGrpcTransport, createLeatClients } from "@leat/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { RawClient } from "../kit/raw-client.ts";
 import { numbered, open, request, valuesOf } from "../kit/records.ts";
+import { startServerChild } from "../kit/server-child.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 
 let kit: TestServer;
@@ -59,4 +62,34 @@ test("streams that are given up while their results wait give back every slot", 
   await settledCount();
   for (const stream of streams) stream.cancel();
   await kit.idle();
+});
+
+test("a reader that does not read is held at the cost of the producer's memory, not of the server's", async () => {
+  await using child = await startServerChild(["program"]);
+  const client = new RawClient(child.address);
+  const clients = createLeatClients(createGrpcTransport({ address: child.address }));
+  const figures = async () => {
+    const { snapshot } = await clients.metrics.metrics({});
+    return {
+      megabytes: Number(snapshot?.process?.externalBytes) / 1e6,
+      answered: Number(snapshot?.pipelines[0]?.success?.count ?? 0),
+    };
+  };
+  const before = await figures();
+  const stream = client.stream();
+  stream.write(open("program"));
+  expect((await stream.next())?.case).toBe("opened");
+  const large = `m${"v".repeat(500_000)}`;
+  for (let sequence = 1; sequence <= 300; sequence++) stream.write(numbered(sequence, large));
+  let after = await figures();
+  for (let calm = 0, count = -1; calm < 30; calm++) {
+    after = await figures();
+    if (after.answered !== count) calm = 0;
+    count = after.answered;
+  }
+  // 300 MB are on offer, in and out.
+  expect(after.answered).toBeLessThan(100);
+  expect(after.megabytes - before.megabytes).toBeLessThan(80);
+  stream.cancel();
+  client.close();
 });
