@@ -88,17 +88,24 @@ export class HttpDoor {
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.setTimeout(firstBytesMs, () => socket.destroy());
-    socket.once("data", (bytes) => {
+    let first = Buffer.alloc(0);
+    const read = (bytes: Buffer): void => {
+      first = Buffer.concat([first, bytes]);
+      const start = first.toString("latin1", 0, http2Start.length);
+      // They may come one by one, and `P` begins a POST as well.
+      if (start.length < http2Start.length && http2Start.startsWith(start)) return;
+      socket.off("data", read);
       socket.setTimeout(0);
       socket.removeAllListeners("timeout");
       socket.pause();
-      socket.unshift(bytes);
-      const speaksHttp2 = bytes.length >= 3 && bytes.toString("latin1", 0, 3) === "PRI";
+      socket.unshift(first);
+      const speaksHttp2 = start === http2Start;
       (speaksHttp2 ? this.#http2 : this.#http1).emit("connection", socket);
       // An HTTP/2 session takes the bytes by itself; the parser of HTTP/1 waits for them to flow.
       if (speaksHttp2) this.#speakHttp2.add(socket);
       else socket.resume();
-    });
+    };
+    socket.on("data", read);
   }
 
   /** An HTTP/1.1 request begins or ends; while the door closes, the last one takes its connection along. */
@@ -136,7 +143,10 @@ export class HttpDoor {
   }
 }
 
-/** How long a connection may be silent before its first bytes, in milliseconds. */
+/** How every HTTP/2 connection begins, and no HTTP/1.1 request. */
+const http2Start = "PRI";
+
+/** How long a connection may take for its first bytes, in milliseconds. */
 const firstBytesMs = 10_000;
 
 type AnyRequest = IncomingMessage | Http2ServerRequest;

@@ -41,6 +41,7 @@ const doorNames = [
   "grpc-js, unary",
   "grpc-js, stream",
   "the SDK, unary",
+  "the SDK with gzip",
   "the SDK, stream",
   "a browser's fetch with JSON",
   "Connect over HTTP/1.1",

@@ -20,7 +20,7 @@ import {
   TransformResultSchema,
   TransformService,
 } from "@leat/proto";
-import { EncodedBatch } from "@leat/sdk";
+import { EncodedBatch, Leat } from "@leat/sdk";
 import { pipelineTarget } from "../kit/records.ts";
 import type { TestServer } from "../kit/test-server.ts";
 
@@ -41,6 +41,10 @@ export function doorsOf(kit: TestServer): Readonly<Record<string, Door>> {
     "grpc-js, unary": (pipeline, batch) => kit.raw.transform({ target: pipelineTarget(pipeline), batch }),
     "grpc-js, stream": (pipeline, batch) => rawStream(kit, pipeline, batch),
     "the SDK, unary": async (pipeline, batch) => sdkResult(await kit.leat.transform(pipeline, batch.records)),
+    "the SDK with gzip": async (pipeline, batch) => {
+      await using leat = new Leat({ address: kit.address, compression: "gzip", compressMinBytes: 0 });
+      return sdkResult(await leat.transform(pipeline, batch.records));
+    },
     "the SDK, stream": (pipeline, batch) => sdkStream(kit, pipeline, batch),
     "a browser's fetch with JSON": (pipeline, batch) => jsonFetch(kit, pipeline, batch),
     "Connect over HTTP/1.1": http1.unary,
