@@ -43,7 +43,7 @@ await using server = await startSupervised({
   modules: { program: "program", marked: "marked" },
   pipelines,
   env: inspectable,
-  flags: ["--limit", "maxRecordExecutionMs=100", "--limit", "maxBatchExecutionMs=500"],
+  flags: ["--limit", "maxRecordExecutionMs=500", "--limit", "maxBatchExecutionMs=2000"],
 });
 const firstPid = server.pid();
 if (firstPid === undefined) throw new Error("there is no server process");
