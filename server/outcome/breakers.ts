@@ -63,6 +63,8 @@ export class Breakers {
       const { digest, onFailure, module, version } = spec.stages[stage] as PipelineSpec["stages"][number];
       const breaker = this.#breakers.get(digest);
       if (breaker === undefined || breaker.state.t === "closed") continue;
+      // A module that stands twice in a pipeline is tried once.
+      if (crossing.probes.includes(digest)) continue;
       const permission = breaker.ask(this.#clock.nowMs());
       if (permission.t === "probe") {
         crossing.probes = [...crossing.probes, digest];
@@ -133,7 +135,8 @@ export class Breakers {
     for (const { name, digest, breaker, module, version } of spec.stages) {
       const policies = this.#policies.get(digest) ?? new Map<string, BreakerSpec>();
       this.#policies.set(digest, policies);
-      const place = `${spec.name}/${name}`;
+      // Clients invent inline chains: all of them count as one place, which bounds the table.
+      const place = spec.name.startsWith("inline:") ? "inline" : `${spec.name}/${name}`;
       if (breaker === undefined) policies.delete(place);
       else policies.set(place, breaker);
       const [first, ...others] = policies.values();

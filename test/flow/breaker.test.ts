@@ -25,6 +25,10 @@ beforeAll(async () => {
     modules: { strict: "program", passing: "marked" },
     pipelines: {
       strict: [{ module: "strict", breaker: nervous }],
+      twice: [
+        { module: "strict", breaker: { ...nervous, probes: 1 } },
+        { module: "strict", breaker: { ...nervous, probes: 1 } },
+      ],
       passing: [{ module: "passing", breaker: nervous, onFailure: 3 }],
     },
   });
@@ -70,4 +74,16 @@ test("records follow the stage's policy while its breaker is open", async () => 
   expect(shapeOf(result, 2)).toEqual({ values: ["a", "b"], fanout: [1, 1], failures: [] });
   const [stage] = (await kit.pipelineMetrics("passing")).stages;
   expect(stage?.failures["breaker_open"]).toBe(2n);
+});
+
+test("a module that stands twice in a pipeline recovers as well", async () => {
+  const call = (value: string) => kit.raw.transform(request("twice", value));
+  for (let fault = 0; fault < 4 && (await breakerOf("twice").catch(() => "")) !== "open"; fault++) {
+    await call("t").catch(() => undefined);
+  }
+  expect(await breakerOf("twice")).toBe("open");
+  clock.aheadMs += nervous.openMs;
+  await call("ab");
+  await call("ab");
+  expect(await breakerOf("twice")).toBe("closed");
 });
