@@ -69,8 +69,6 @@ export const Slot = {
   transfer: 7,
   /** 1 when a report on failures was posted. */
   reported: 8,
-  /** Counts up to tell runs apart. */
-  run: 9,
   /** Records of all segments that came in. */
   recordsIn: 10,
   /** Records of all segments that went out. */

@@ -26,7 +26,6 @@ export function writeCrossing(
   words[base + Slot.segments] = crossing.jobs.length;
   words[base + Slot.cancelled] = 0;
   words[base + Slot.claim] = Claim.open;
-  words[base + Slot.run] = ((words[base + Slot.run] as number) + 1) | 0;
   words[base + Slot.transfer] = transfer ? Transfer.input : Transfer.none;
   writeExclusions(memory, slot, crossing);
   const target = transfer ? Buffer.from(new ArrayBuffer(crossing.byteLength)) : memory.bytes;

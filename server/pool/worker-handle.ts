@@ -250,17 +250,6 @@ export class WorkerHandle {
     await new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
   }
 
-  /** What the worker has used of the processor. Answers even while a guest loops. */
-  cpuUsage(): Promise<NodeJS.CpuUsage> {
-    return this.#worker.cpuUsage();
-  }
-
-  /** Lets the process end although the worker lives. */
-  unref(): void {
-    this.#worker.unref();
-    this.#port.unref();
-  }
-
   #finish(slot: number): void {
     const { words } = this.memory;
     const base = this.memory.slot(slot);

@@ -28,6 +28,8 @@ export class ModuleCatalog {
   readonly #limits: Readonly<Limits>;
   /** In the order of loading. */
   readonly #names = new Map<string, ModuleEntry[]>();
+  /** By digest, in the order of loading: calls may name a module by it, batch by batch. */
+  readonly #digests = new Map<string, ModuleEntry[]>();
   #count = 0;
 
   constructor(limits: Readonly<Limits>) {
@@ -69,7 +71,7 @@ export class ModuleCatalog {
       case "version":
         return this.find(parsed.name, parsed.version);
       case "digest":
-        return this.list().find((entry) => entry.digest === parsed.digest);
+        return this.#digests.get(parsed.digest)?.[0];
     }
   }
 
@@ -105,6 +107,7 @@ export class ModuleCatalog {
     const versions = this.#names.get(entry.name);
     if (versions === undefined) this.#names.set(entry.name, [entry]);
     else versions.push(entry);
+    this.#digests.set(entry.digest, [...(this.#digests.get(entry.digest) ?? []), entry]);
     this.#count++;
   }
 
@@ -114,6 +117,9 @@ export class ModuleCatalog {
     if (versions.length === 0) this.#names.delete(entry.name);
     else this.#names.set(entry.name, versions);
     this.#count--;
-    return { digestStillUsed: this.list().some((other) => other.digest === entry.digest) };
+    const others = (this.#digests.get(entry.digest) ?? []).filter((other) => other !== entry);
+    if (others.length === 0) this.#digests.delete(entry.digest);
+    else this.#digests.set(entry.digest, others);
+    return { digestStillUsed: others.length > 0 };
   }
 }

@@ -13,7 +13,7 @@ import type { GuestSink } from "../stages/run-context.ts";
 export class GuestReports implements GuestSink {
   readonly #port: MessagePort;
   readonly #limits: Readonly<Limits>;
-  readonly #counters = new Map<string, { pipeline: number; stage: number; deltas: Map<string, number> }>();
+  readonly #counters = new Map<number, { pipeline: number; stage: number; deltas: Map<string, number> }>();
   #second = 0;
   #lines = 0;
   #dropped = 0;
@@ -39,7 +39,7 @@ export class GuestReports implements GuestSink {
   }
 
   count(pipeline: number, stage: number, name: string, delta: number): void {
-    const key = `${pipeline}/${stage}`;
+    const key = pipeline * this.#limits.maxStages + stage;
     let entry = this.#counters.get(key);
     if (entry === undefined) {
       entry = { pipeline, stage, deltas: new Map() };
