@@ -14,8 +14,14 @@ import {
   type Message,
   toBinary,
 } from "@bufbuild/protobuf";
-import { createHandlerContext, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import {
+  createContextValues,
+  createHandlerContext,
+  type HandlerContext,
+  type ServiceImpl,
+} from "@connectrpc/connect";
 import type {
+  Metadata,
   MethodDefinition,
   ServerUnaryCall,
   ServerWritableStream,
@@ -25,6 +31,7 @@ import type {
 } from "@grpc/grpc-js";
 import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
 import { leatError } from "../errors.ts";
+import { principalKey, senderOf } from "./call-principal.ts";
 import { metricsService, moduleService, pipelineService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
@@ -46,7 +53,7 @@ export function controlDefinitions(engine: Engine): MountedService[] {
   ];
 }
 
-type MakeContext = (signal: AbortSignal) => HandlerContext;
+type MakeContext = (signal: AbortSignal, metadata: Metadata) => HandlerContext;
 type Implementation<Answer> = (request: Message, context: HandlerContext) => Answer;
 type EncodedImplementation<Answer> = (request: Uint8Array, context: HandlerContext) => Answer;
 
@@ -69,7 +76,7 @@ export function mount<Service extends DescService>(
       responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
-    const context = (signal: AbortSignal) => handlerContext(service, method, signal);
+    const context: MakeContext = (signal, metadata) => handlerContext(service, method, signal, metadata);
     const handler = methods[method.localName as keyof ServiceImpl<Service>] as unknown;
     if (method.methodKind === "unary") {
       implementation[method.localName] = unary(
@@ -109,7 +116,12 @@ function reading<Answer>(
   };
 }
 
-function handlerContext(service: DescService, method: DescMethod, signal: AbortSignal): HandlerContext {
+function handlerContext(
+  service: DescService,
+  method: DescMethod,
+  signal: AbortSignal,
+  metadata: Metadata,
+): HandlerContext {
   return createHandlerContext({
     service,
     method,
@@ -117,6 +129,7 @@ function handlerContext(service: DescService, method: DescMethod, signal: AbortS
     requestMethod: "POST",
     url: `http://localhost/${service.typeName}/${method.name}`,
     requestSignal: signal,
+    contextValues: createContextValues().set(principalKey, senderOf(metadata)),
   });
 }
 
@@ -130,7 +143,7 @@ function unary(
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
     const run = async (): Promise<Message> =>
-      create(output, (await handler(call.request, context(abort.signal))) as Message);
+      create(output, (await handler(call.request, context(abort.signal, call.metadata))) as Message);
     run().then(
       (response) => callback(null, response),
       (error) => callback(statuses.grpc(error)),
@@ -149,7 +162,7 @@ function streaming(
     call.on("cancelled", () => abort.abort());
     const { signal } = abort;
     const run = async (): Promise<void> => {
-      for await (const response of handler(call.request, context(signal))) {
+      for await (const response of handler(call.request, context(signal, call.metadata))) {
         if (!call.write(create(output, response as Message))) await once(call, "drain", { signal });
       }
       call.end();

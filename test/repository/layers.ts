@@ -10,6 +10,7 @@ import type { Import } from "./source-graph.ts";
 
 const mainThread = [
   "rpc",
+  "access",
   "admission",
   "scheduling",
   "outcome",
@@ -25,7 +26,8 @@ const middle = ["admission", "scheduling", "outcome", "registry"];
 const below: Readonly<Record<string, readonly string[]>> = {
   cli: ["composition", "config", ...mainThread],
   composition: ["config", ...mainThread],
-  rpc: [...middle, "supervision", "store", "pool", "bridge"],
+  rpc: ["access", ...middle, "supervision", "store", "pool", "bridge"],
+  access: [],
   admission: [...middle, "store", "pool", "bridge"],
   scheduling: [...middle, "store", "pool", "bridge"],
   outcome: [...middle, "store", "pool", "bridge"],

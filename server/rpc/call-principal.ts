@@ -1,0 +1,27 @@
+/**
+ * How a service's implementation learns who calls it, whichever door the call came through.
+ *
+ * @module
+ */
+
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import type { Metadata } from "@grpc/grpc-js";
+import { anonymous, type Principal } from "../access/principal.ts";
+
+/** Where the doors put the principal. */
+export const principalKey = createContextKey<Principal>(anonymous, { description: "who makes the call" });
+
+/**
+ * Who makes a call.
+ *
+ * @example
+ * unloadModule: ({ reference }, context) => audit(principalOf(context).name, "unload", reference)
+ */
+export function principalOf({ values }: Pick<HandlerContext, "values">): Principal {
+  return values.get(principalKey);
+}
+
+/** Who sent a call on the gRPC door, by the metadata that came with it. */
+export function senderOf(_metadata: Metadata): Principal {
+  return anonymous;
+}
