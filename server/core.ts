@@ -14,6 +14,7 @@ import { Engine } from "./rpc/engine.ts";
 import { Statuses } from "./rpc/status.ts";
 import type { DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
+import type { RegistryStore } from "./store/registry-store.ts";
 import { LedgerRows } from "./supervision/ledger-rows.ts";
 import { Quarantine } from "./supervision/quarantine.ts";
 import { BatchTracer } from "./telemetry/batch-trace.ts";
@@ -32,7 +33,8 @@ export interface CoreOptions {
   readonly telemetry: Telemetry;
   /** Makes spans in place of the telemetry's. */
   readonly tracer: ConstructorParameters<typeof BatchTracer>[0];
-  readonly moduleStore: ModuleStore | undefined;
+  readonly moduleStore: ModuleStore;
+  readonly registryStore: RegistryStore;
   /** Keeps dead letters, shows them and gives them back. Closed with the rest. */
   readonly deadLetters: DeadLetterStore;
   /** Takes dead letters in its place. */

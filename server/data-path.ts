@@ -17,7 +17,8 @@ import { Pool } from "./pool/pool.ts";
 import { Registry } from "./registry/registry.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
-import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
+import type { ModuleStore } from "./store/module-store.ts";
+import type { RegistryStore } from "./store/registry-store.ts";
 import type { LedgerRows } from "./supervision/ledger-rows.ts";
 import type { Quarantine } from "./supervision/quarantine.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
@@ -31,7 +32,8 @@ export interface DataPathOptions {
   readonly logger: Logger;
   readonly stats: Stats;
   readonly tracer: BatchTracer;
-  readonly moduleStore: ModuleStore | undefined;
+  readonly moduleStore: ModuleStore;
+  readonly registryStore: RegistryStore;
   readonly deadLetters: DeadLetterSink | undefined;
   readonly quarantine: Quarantine;
   /** Where the process says what it runs; undefined where nobody supervises it. */
@@ -48,7 +50,7 @@ export interface DataPath {
 
 /** Makes and wires the parts. */
 export function makeDataPath(options: DataPathOptions): DataPath {
-  const { limits, clock, logger, stats, moduleStore } = options;
+  const { limits, clock, logger, stats } = options;
   const breakers = new Breakers(clock, stats, (module, digest, from, to) => {
     logger.warn({ module, digest, from, to }, "a breaker changed");
     options.tracer.breakerChanged(module, digest, from, to);
@@ -93,7 +95,8 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   const registry = new Registry({
     limits,
     clock,
-    store: moduleStore ?? new MemoryModuleStore(),
+    store: options.moduleStore,
+    records: options.registryStore,
     cache,
     pool,
     quarantine: options.quarantine,

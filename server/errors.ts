@@ -112,6 +112,21 @@ export const catalogue = {
     (d: { module: string; digest: string; since: string; until: string; problem: string }) =>
       `module ${d.module} is in quarantine since ${d.since} until ${d.until}: ${d.problem}`,
   ),
+  MODULE_NOT_ACTIVE: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; versions: string }) =>
+      `no version of ${d.module} is active (${d.versions} are loaded); activate one`,
+  ),
+  MODULE_NO_PREVIOUS: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string }) =>
+      `no version of ${d.module} was active before the one that is and is still loaded`,
+  ),
+  MODULE_FILE_BROKEN: entry(
+    "FAILED_PRECONDITION",
+    (d: { digest: string; problem: string }) =>
+      `the file of the module ${d.digest} cannot be used: ${d.problem}; load the same bytes again`,
+  ),
   TOO_MANY_MODULES: entry("RESOURCE_EXHAUSTED", overLimit("too many modules are loaded")),
   PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),
   PIPELINE_INVALID: entry(
@@ -150,7 +165,7 @@ export const catalogue = {
   DEAD_LETTER_NOT_FOUND: entry("NOT_FOUND", (d: { id: string }) => `no dead letter ${d.id}`),
   STORE_UNAVAILABLE: entry(
     "UNAVAILABLE",
-    (d: { problem: string }) => `the store of dead letters cannot be used: ${d.problem}`,
+    (d: { problem: string }) => `the store cannot be used: ${d.problem}`,
   ),
   INTERNAL: entry("INTERNAL", (d: { problem: string }) => `internal error: ${d.problem}`),
 } as const;

@@ -73,6 +73,12 @@ export interface Limits {
   maxInlinePipelines: number;
   /** Stored module versions. Default 10,000. */
   maxModules: number;
+  /** Versions that were ever loaded, unloaded ones too: what they are bound to is remembered. Default 100,000. */
+  maxModuleVersions: number;
+  /** Activations of one module name that are remembered. Default 100. */
+  maxActivationHistory: number;
+  /** Revisions of one pipeline that are kept. Default 100. */
+  maxPipelineRevisions: number;
   /** Source bytes of modules kept compiled; the one unused for longest gives way. Default 256 MiB. */
   maxCompiledModuleBytes: number;
   /** Batches of one stream that may be unanswered. Default 32. */
@@ -191,6 +197,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxPipelines: 1_000,
   maxInlinePipelines: 256,
   maxModules: 10_000,
+  maxModuleVersions: 100_000,
+  maxActivationHistory: 100,
+  maxPipelineRevisions: 100,
   maxCompiledModuleBytes: 256 * MiB,
   maxStreamWindow: 32,
   maxStreams: 10_000,
@@ -255,6 +264,8 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits>
   }
   assert(limits.maxWorkers >= 1, "maxWorkers must be at least 1");
   assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
+  assert(limits.maxActivationHistory >= 2, "maxActivationHistory must be at least 2");
+  assert(limits.maxPipelineRevisions >= 1, "maxPipelineRevisions must be at least 1");
   assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
   assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
   assert(

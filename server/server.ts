@@ -5,17 +5,22 @@
  */
 
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Clock, systemClock } from "./clock.ts";
-import { type Core, makeCore, type SupervisionFiles } from "./core.ts";
+import { type Core, type CoreOptions, makeCore, type SupervisionFiles } from "./core.ts";
 import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
+import { digestOf } from "./module/compile.ts";
 import { setEngineFlags } from "./module/engine-flags.ts";
 import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
 import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
-import type { ModuleStore } from "./store/module-store.ts";
+import { FileModuleStore } from "./store/module-files.ts";
+import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
+import { DatabaseRegistryStore, MemoryRegistryStore } from "./store/registry-store.ts";
+import { StoreClient } from "./store/store-client.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { prometheusContentType } from "./telemetry/metrics.ts";
@@ -37,9 +42,9 @@ export interface ServerOptions {
   readonly telemetryEnv?: Readonly<Record<string, string | undefined>>;
   /** Makes spans in place of what `OTEL_*` asks for. */
   readonly tracer?: ConstructorParameters<typeof BatchTracer>[0];
-  /** Where modules are kept. Default: in memory. */
+  /** Where module binaries are kept. Default: in the data folder, or in memory where there is none. */
   readonly moduleStore?: ModuleStore;
-  /** Where the server keeps what shall outlive it. Default: nowhere, and dead letters are lost when it ends. */
+  /** Where the server keeps what shall outlive it. Default: nowhere: modules, pipelines and dead letters are lost when it ends. */
   readonly dataFolder?: string | undefined;
   /** Takes dead letters in place of the server's own store, which stays empty then. */
   readonly deadLetters?: DeadLetterSink;
@@ -69,8 +74,9 @@ export interface LeatServer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** The database in `dataFolder`. */
+/** The database in `dataFolder`, and the folder of module binaries. */
 const storeFile = "leat.sqlite";
+const modulesFolder = "modules";
 
 /**
  * Starts a server: resolves when it takes calls.
@@ -88,15 +94,37 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     ...(options.telemetryEnv === undefined ? {} : { env: options.telemetryEnv }),
   });
   const clock = options.clock ?? systemClock;
-  const { tracer, moduleStore } = options;
-  const { deadLetters: deadLetterSink, dataFolder, supervision } = options;
-  const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
-  const deadLetters = await DeadLetterStore.open({ file, limits, clock, logger });
-  const stores = { moduleStore, deadLetters, deadLetterSink };
+  const { tracer, supervision } = options;
+  const stores = await openStores(options, limits, clock, logger);
   const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, ...stores });
   const server = new RunningServer(core, options);
   await server.start();
   return server;
+}
+
+/** Opens what is kept in the data folder, or its like in memory. */
+async function openStores(
+  options: ServerOptions,
+  limits: Readonly<Limits>,
+  clock: Clock,
+  logger: Logger,
+): Promise<Pick<CoreOptions, "deadLetters" | "deadLetterSink" | "moduleStore" | "registryStore">> {
+  const { dataFolder } = options;
+  const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
+  const start = { file, maxPages: undefined, maxLockMs: limits.maxStoreLockMs };
+  const client = new StoreClient(start, logger);
+  const files =
+    dataFolder === undefined
+      ? new MemoryModuleStore()
+      : new FileModuleStore(join(dataFolder, modulesFolder), digestOf, (notice) =>
+          logger.error(notice, "a module's file was broken and is set aside"),
+        );
+  return {
+    deadLetters: await DeadLetterStore.open({ file, limits, clock, logger, client }),
+    deadLetterSink: options.deadLetters,
+    moduleStore: options.moduleStore ?? files,
+    registryStore: dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client),
+  };
 }
 
 /** A server with its doors. */
@@ -113,6 +141,7 @@ class RunningServer implements LeatServer {
   readonly #http: HttpDoor | undefined;
   #drained: Promise<void> | undefined;
   #ended: Promise<void> | undefined;
+  readonly #ending = new AbortController();
 
   constructor(core: Core, options: ServerOptions) {
     this.#core = core;
@@ -134,6 +163,7 @@ class RunningServer implements LeatServer {
     const { grpcAddress = "127.0.0.1:7070", httpAddress, prepare } = this.#options;
     try {
       await this.#core.pool.start();
+      await this.#restore();
       await prepare?.(this.registry);
       this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));
       this.httpPort = await this.#http?.listen(...parseAddress(httpAddress || "127.0.0.1:7071"));
@@ -145,6 +175,24 @@ class RunningServer implements LeatServer {
     const { grpcPort, httpPort } = this;
     for (const remark of quarantineRemarks(this.registry)) this.#core.logger.warn(remark);
     this.#core.logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
+    void this.#warmUp();
+  }
+
+  async #restore(): Promise<void> {
+    const { logger } = this.#core;
+    const { modules, pipelines, problems } = await this.registry.restore();
+    for (const problem of problems) logger.error({ problem }, "what was kept cannot be used");
+    if (modules + pipelines > 0) logger.info({ modules, pipelines }, "modules and pipelines were restored");
+  }
+
+  /** What was restored serves at once; callers who come before this has built their pipeline wait for it. */
+  async #warmUp(): Promise<void> {
+    const { signal } = this.#ending;
+    const rest = (ms: number) =>
+      delay(ms, undefined, { signal, ref: false }).catch(() => undefined) as Promise<void>;
+    await this.registry.warmUp(signal, rest, (pipeline, err) =>
+      this.#core.logger.error({ pipeline, err }, "a restored pipeline cannot be built"),
+    );
   }
 
   drain(): Promise<void> {
@@ -171,6 +219,7 @@ class RunningServer implements LeatServer {
   }
 
   async #end(): Promise<void> {
+    this.#ending.abort();
     this.#grpc.close();
     this.#http?.close();
     await this.#core.close();

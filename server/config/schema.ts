@@ -105,8 +105,8 @@ const keys = {
   data: key(
     "data",
     path,
-    "none: dead letters are lost when the server ends",
-    "A folder for what shall outlive the server: dead letters, in `leat.sqlite`. Made where it is missing. Taken from the folder of `leat.yaml` where it is set there.",
+    "none: modules, pipelines and dead letters are lost when the server ends",
+    "A folder for what shall outlive the server: modules, pipelines, dead letters, the quarantine. Made where it is missing. Taken from the folder of `leat.yaml` where it is set there.",
   ),
   workers: key(
     "workers",

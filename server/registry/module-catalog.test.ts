@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { resolveLimits } from "../limits.ts";
+import type { Activation, ActivationCause } from "../store/registry-store.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
 
 const limits = resolveLimits({ maxModules: 4 });
@@ -19,9 +20,17 @@ function entry(name: string, version: string, digit: string): ModuleEntry {
   };
 }
 
+function activation({ name, version, digest }: ModuleEntry, cause: ActivationCause = "load"): Activation {
+  return { name, version, digest, cause, timeMs: 0 };
+}
+
+/** Modules that were loaded in this order, each active from its load on. */
 function catalogOf(...entries: ModuleEntry[]): ModuleCatalog {
   const catalog = new ModuleCatalog(limits);
-  for (const each of entries) catalog.add(each);
+  for (const each of entries) {
+    catalog.add(each);
+    catalog.activate(activation(each));
+  }
   return catalog;
 }
 
@@ -35,12 +44,36 @@ describe("the catalog", () => {
     expect(catalog.list("c")).toEqual([]);
   });
 
-  test("takes a bare name for what was loaded last", () => {
+  test("takes a bare name for the version that was made active last", () => {
     const catalog = catalogOf(a2, a1);
     expect(catalog.resolve("a")).toBe(a1);
     expect([catalog.isActive(a1), catalog.isActive(a2)]).toEqual([true, false]);
-    catalog.remove(a1);
+    catalog.activate(activation(a2, "activate"));
     expect(catalog.resolve("a")).toBe(a2);
+    expect(catalog.history("a").map(({ version, cause }) => [version, cause])).toEqual([
+      ["2", "load"],
+      ["1", "load"],
+      ["2", "activate"],
+    ]);
+  });
+
+  test("says of a name without an active version which ones there are", () => {
+    const catalog = new ModuleCatalog(limits);
+    catalog.add(a1);
+    expect(() => catalog.resolve("a")).toThrow(
+      expect.objectContaining({ reason: "MODULE_NOT_ACTIVE", metadata: { module: "a", versions: "1" } }),
+    );
+    expect(catalog.resolve("a@1")).toBe(a1);
+    expect(catalog.resolveExactly("a")).toBe(a1);
+  });
+
+  test("remembers what an unloaded version is bound to", () => {
+    const catalog = catalogOf(a1);
+    catalog.remove(a1);
+    expect(catalog.boundTo("a", "1")).toBe(a1.digest);
+    expect(catalog.list()).toEqual([]);
+    catalog.add(a1);
+    expect(catalog.list()).toEqual([a1]);
   });
 
   test("finds versions and digests", () => {
@@ -80,5 +113,14 @@ describe("the catalog", () => {
     );
     catalog.remove(b1);
     expect(() => catalog.checkRoom()).not.toThrow();
+  });
+
+  test("bounds the versions that it remembers, too", () => {
+    const catalog = new ModuleCatalog(resolveLimits({ maxModuleVersions: 1 }));
+    catalog.add(a1);
+    catalog.remove(a1);
+    expect(() => catalog.checkRoom()).toThrow(
+      expect.objectContaining({ metadata: { limit: "maxModuleVersions", value: "1", measured: "2" } }),
+    );
   });
 });

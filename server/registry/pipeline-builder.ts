@@ -5,7 +5,7 @@
  */
 
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
-import { leatError } from "../errors.ts";
+import { LeatError, leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import { type CompiledModule, compileModule } from "../module/compile.ts";
@@ -25,29 +25,23 @@ export function nextPipelineId(): number {
 /** Looks a reference up; by default in the catalog. */
 export type ResolveModule = (reference: string) => ModuleEntry;
 
+/** What pipelines are built with. */
+export interface BuilderParts {
+  readonly limits: Readonly<Limits>;
+  readonly store: ModuleStore;
+  readonly cache: CompiledModuleCache;
+  readonly quarantine: Quarantine;
+  readonly ledger: LedgerRows | undefined;
+}
+
 /** Builds pipelines. */
 export class PipelineBuilder {
-  readonly #limits: Readonly<Limits>;
+  readonly #parts: BuilderParts;
   readonly #catalog: ModuleCatalog;
-  readonly #store: ModuleStore;
-  readonly #cache: CompiledModuleCache;
-  readonly #quarantine: Quarantine;
-  readonly #ledger: LedgerRows | undefined;
 
-  constructor(
-    limits: Readonly<Limits>,
-    catalog: ModuleCatalog,
-    store: ModuleStore,
-    cache: CompiledModuleCache,
-    quarantine: Quarantine,
-    ledger: LedgerRows | undefined,
-  ) {
-    this.#limits = limits;
+  constructor(parts: BuilderParts, catalog: ModuleCatalog) {
+    this.#parts = parts;
     this.#catalog = catalog;
-    this.#store = store;
-    this.#cache = cache;
-    this.#quarantine = quarantine;
-    this.#ledger = ledger;
   }
 
   /**
@@ -61,11 +55,14 @@ export class PipelineBuilder {
   ): Promise<PipelineSpec> {
     const entries = stages.map((stage) => resolve(stage.module));
     for (const { digest, name: module, version } of entries)
-      this.#quarantine.check(digest, `${module}@${version}`);
+      this.#parts.quarantine.check(digest, `${module}@${version}`);
     const built = await Promise.all(
       stages.map((stage, index) => this.#buildStage(stage, entries[index] as ModuleEntry)),
     );
-    const probation = Math.max(0, ...entries.map(({ digest }) => this.#quarantine.probationUntilMs(digest)));
+    const probation = Math.max(
+      0,
+      ...entries.map(({ digest }) => this.#parts.quarantine.probationUntilMs(digest)),
+    );
     return { id: nextPipelineId(), name, stages: built, probationUntilMs: probation };
   }
 
@@ -91,18 +88,38 @@ export class PipelineBuilder {
     };
   }
 
+  /** A module under the server's limits. @throws LeatError MODULE_FILE_BROKEN, or what compilation says */
+  compile(entry: ModuleEntry): Promise<CompiledModule> {
+    return this.#compile({ memoryBytes: this.#parts.limits.maxGuestMemoryBytes }, entry);
+  }
+
   /** A stage with a memory limit of its own has the module compiled for it, since the limit is part of the code. */
-  async #compile(stage: StageDefinition, entry: ModuleEntry): Promise<CompiledModule> {
-    const read = async (): Promise<Uint8Array> => {
-      const wasm = await this.#store.get(entry.digest);
-      if (wasm === undefined)
-        throw leatError("MODULE_NOT_FOUND", { module: `${entry.name}@${entry.version}` });
-      return wasm;
-    };
+  async #compile(
+    { memoryBytes }: Pick<StageDefinition, "memoryBytes">,
+    entry: ModuleEntry,
+  ): Promise<CompiledModule> {
+    const { limits, cache, ledger } = this.#parts;
+    const read = (): Promise<Uint8Array> => this.#read(entry);
     const compile = async (): Promise<CompiledModule> =>
-      stage.memoryBytes === this.#limits.maxGuestMemoryBytes
-        ? this.#cache.load(entry.digest, read)
-        : compileModule(await read(), { ...this.#limits, maxGuestMemoryBytes: stage.memoryBytes });
-    return this.#ledger?.whileCompiling(entry.digest, compile) ?? compile();
+      memoryBytes === limits.maxGuestMemoryBytes
+        ? cache.load(entry.digest, read)
+        : compileModule(await read(), { ...limits, maxGuestMemoryBytes: memoryBytes });
+    return ledger?.whileCompiling(entry.digest, compile) ?? compile();
+  }
+
+  /** A file that cannot be used is remembered, so that whoever lists the modules sees it. */
+  async #read({ digest }: ModuleEntry): Promise<Uint8Array> {
+    try {
+      const wasm = await this.#parts.store.get(digest);
+      if (wasm === undefined) throw leatError("MODULE_FILE_BROKEN", { digest, problem: "it is missing" });
+      this.#catalog.setProblem(digest, undefined);
+      return wasm;
+    } catch (error) {
+      const problem = LeatError.from(error).metadata["problem"] ?? "it cannot be read";
+      // What was found first tells most: a broken file that was set aside is missing from then on.
+      if (this.#catalog.has(digest))
+        this.#catalog.setProblem(digest, this.#catalog.problemOf(digest) ?? problem);
+      throw error;
+    }
   }
 }

@@ -13,7 +13,7 @@ import { ServingPipeline } from "../pool/serving-pipeline.ts";
 /** A stored pipeline: what was put, and what runs. */
 export interface StoredPipeline {
   readonly definition: Pipeline;
-  /** Undefined for one that was not built because a module of it was in quarantine. */
+  /** Undefined for one that was not built yet: it was restored, or a module of it was in quarantine. */
   readonly serving: ServingPipeline | undefined;
 }
 
@@ -36,6 +36,13 @@ export class PipelineTable {
   /** The stored pipeline of a name. */
   stored(name: string): StoredPipeline | undefined {
     return this.#stored.get(name);
+  }
+
+  /** The stored pipeline of a name. @throws LeatError PIPELINE_NOT_FOUND */
+  get(name: string): StoredPipeline {
+    const stored = this.#stored.get(name);
+    if (stored === undefined) throw leatError("PIPELINE_NOT_FOUND", { pipeline: name });
+    return stored;
   }
 
   /** All stored pipelines, by name. */

@@ -119,6 +119,7 @@ function describeModule(registry: Registry, entry: ModuleEntry): Module {
     exports: [...exports],
     active: registry.modules.isActive(entry),
     usedBy: registry.usersOf(entry),
+    problem: registry.modules.problemOf(digest) ?? "",
     ...(held === undefined ? {} : { quarantine: describeQuarantine(held) }),
   });
 }

@@ -111,6 +111,8 @@ export interface DeadLetterStoreOptions {
   readonly clock: Clock;
   /** Told when the store fails, works again, or begins a new file. */
   readonly logger?: Logger;
+  /** The store's thread, where others use it as well; closed with the store. Default: one of its own. */
+  readonly client?: StoreClient;
   /** How many pages of 4 KiB the file may have, as if the disk were that small. Default: as many as the disk takes. */
   readonly maxPages?: number;
 }
@@ -140,7 +142,8 @@ export class DeadLetterStore implements DeadLetterSink {
   private constructor(options: DeadLetterStoreOptions) {
     const { file, limits, maxPages, logger } = options;
     this.#options = options;
-    this.#client = new StoreClient({ file, maxPages, maxLockMs: limits.maxStoreLockMs }, logger);
+    const start = { file, maxPages, maxLockMs: limits.maxStoreLockMs };
+    this.#client = options.client ?? new StoreClient(start, logger);
     this.#changes = new ChangeQueue(limits, this.#client, (totals) => this.#note(totals));
     this.#timer = setInterval(() => void this.retain().catch(() => undefined), retentionIntervalMs).unref();
   }

@@ -12,6 +12,8 @@ export interface ModuleStore {
   get(digest: string): Promise<Uint8Array | undefined>;
   /** Forgets a binary. */
   delete(digest: string): Promise<void>;
+  /** The sizes of all binaries, in bytes, by digest. */
+  sizes(): Promise<ReadonlyMap<string, number>>;
 }
 
 /** Keeps binaries in memory, for as long as the process lives. Bounded by the registry's `maxModules`. */
@@ -28,5 +30,9 @@ export class MemoryModuleStore implements ModuleStore {
 
   async delete(digest: string): Promise<void> {
     this.#binaries.delete(digest);
+  }
+
+  async sizes(): Promise<ReadonlyMap<string, number>> {
+    return new Map([...this.#binaries].map(([digest, wasm]) => [digest, wasm.length]));
   }
 }

@@ -49,6 +49,38 @@ const migrations: readonly string[] = [
   CREATE TRIGGER dead_letters_removed AFTER DELETE ON dead_letters BEGIN
     UPDATE dead_letter_totals SET letters = letters - 1, bytes = bytes - old.kept_bytes;
   END;`,
+  // An unloaded version's row stays: its name and version mean these bytes for ever.
+  `CREATE TABLE module_versions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    abi TEXT NOT NULL,
+    load_time_ms INTEGER NOT NULL,
+    compile_us INTEGER NOT NULL,
+    imports TEXT NOT NULL,
+    exports TEXT NOT NULL,
+    unloaded_ms INTEGER,
+    UNIQUE (name, version)
+  ) STRICT;
+  CREATE TABLE module_activations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    cause TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX module_activations_by_name ON module_activations (name, seq);
+  CREATE TABLE pipeline_revisions (
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    definition BLOB NOT NULL,
+    time_ms INTEGER NOT NULL,
+    PRIMARY KEY (name, revision)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE pipeline_heads (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
 ];
 
 /** The version of files that this program writes. */

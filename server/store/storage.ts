@@ -11,6 +11,7 @@ import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { LetterTable } from "./letter-table.ts";
+import { RegistryTable } from "./registry-table.ts";
 import { migrate } from "./schema.ts";
 import type { StoreNotice, StoreThreadStart } from "./store-calls.ts";
 
@@ -20,12 +21,18 @@ const ResultCode = { full: 13, corrupt: 11, notADatabase: 26 } as const;
 /** The journal may take so much of the disk between checkpoints. */
 const maxJournalBytes = 64 * 1024 * 1024;
 
+/** The statements over an open database. */
+export interface Tables {
+  readonly letters: LetterTable;
+  readonly registry: RegistryTable;
+}
+
 type State =
   | { readonly t: "closed" }
   | {
       readonly t: "open";
       readonly database: DatabaseSync;
-      readonly letters: LetterTable;
+      readonly tables: Tables;
       readonly inode: number;
     };
 
@@ -41,7 +48,7 @@ export class Storage {
   }
 
   /** Does something with the tables. @throws what SQLite or the file system says */
-  use<T>(work: (letters: LetterTable) => T): T {
+  use<T>(work: (tables: Tables) => T): T {
     try {
       return work(this.#open());
     } catch (error) {
@@ -51,8 +58,8 @@ export class Storage {
   }
 
   /** As {@link use}, all or nothing. */
-  transaction<T>(work: (letters: LetterTable) => T): T {
-    return this.use((letters) => letters.transaction(() => work(letters)));
+  transaction<T>(work: (tables: Tables) => T): T {
+    return this.use((tables) => tables.letters.transaction(() => work(tables)));
   }
 
   /** Closes the file. */
@@ -67,7 +74,7 @@ export class Storage {
     }
   }
 
-  #open(): LetterTable {
+  #open(): Tables {
     const { file } = this.#start;
     if (this.#state.t === "open" && file !== undefined && inodeOf(file) !== this.#state.inode) {
       // SQLite goes on writing to a file that was removed, where nobody would find it again.
@@ -85,7 +92,7 @@ export class Storage {
         this.#state = this.#connect();
       }
     }
-    return this.#state.letters;
+    return this.#state.tables;
   }
 
   #connect(): Extract<State, { t: "open" }> {
@@ -102,7 +109,8 @@ export class Storage {
       migrate(database);
       const letters = new LetterTable(database);
       letters.check();
-      return { t: "open", database, letters, inode: file === undefined ? 0 : inodeOf(file) };
+      const tables = { letters, registry: new RegistryTable(database) };
+      return { t: "open", database, tables, inode: file === undefined ? 0 : inodeOf(file) };
     } catch (error) {
       database.close();
       throw error;

@@ -12,6 +12,7 @@ import type {
   LetterTotals,
   ReplayFailure,
 } from "./dead-letter-store.ts";
+import type { RegistryStep, StoredRegistry, StoredRevision } from "./registry-store.ts";
 
 /** What the store's thread is started with. */
 export interface StoreThreadStart {
@@ -77,6 +78,12 @@ export interface StoreCalls {
     reply: { removed: number; totals: LetterTotals };
   };
   totals: { request: Record<never, never>; reply: LetterTotals };
+  /** Reads which modules and pipelines there are. */
+  readRegistry: { request: Record<never, never>; reply: StoredRegistry };
+  /** Reads the kept revisions of a pipeline, oldest first. */
+  readRevisions: { request: { pipeline: string }; reply: readonly StoredRevision[] };
+  /** Takes all steps or none. */
+  changeRegistry: { request: { steps: readonly RegistryStep[] }; reply: true };
   /** Closes the file and ends the thread. */
   close: { request: Record<never, never>; reply: true };
 }

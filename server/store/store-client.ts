@@ -33,6 +33,7 @@ export class StoreClient {
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | undefined;
   #calls = 0;
+  #closed = false;
 
   constructor(start: StoreThreadStart, logger: Logger | undefined) {
     this.#start = start;
@@ -50,6 +51,8 @@ export class StoreClient {
     request: StoreCalls[Name]["request"],
     transfer: readonly ArrayBuffer[] = [],
   ): Promise<StoreCalls[Name]["reply"]> {
+    // A thread that began now would outlive the server.
+    if (this.#closed) return Promise.reject(leatError("STORE_UNAVAILABLE", { problem: "it is closed" }));
     this.#worker ??= this.#startThread();
     const { promise, resolve, reject } = Promise.withResolvers<StoreCalls[Name]["reply"]>();
     const number = ++this.#calls;
@@ -61,10 +64,15 @@ export class StoreClient {
   /** Closes the file and ends the thread. */
   async close(): Promise<void> {
     const worker = this.#worker;
-    if (worker === undefined) return;
+    if (worker === undefined || this.#closed) {
+      this.#closed = true;
+      return;
+    }
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     // A thread that dies meanwhile is closed as well.
-    await this.call("close", {}).catch(() => undefined);
+    const closing = this.call("close", {}).catch(() => undefined);
+    this.#closed = true;
+    await closing;
     await ended;
   }
 

@@ -27,26 +27,33 @@ const calls: {
   readonly [Name in StoreCallName]: (request: StoreCalls[Name]["request"]) => StoreCalls[Name]["reply"];
 } = {
   change: ({ changes }) =>
-    storage.transaction((letters) => ({
+    storage.transaction(({ letters }) => ({
       counts: changes.map((change) => makeChange(letters, change)),
       totals: letters.totals(),
     })),
-  list: (request) => storage.use((letters) => letters.list(request)),
-  get: ({ id }) => storage.use((letters) => letters.get(id)),
-  read: (request) => storage.use((letters) => letters.read(request)),
+  list: (request) => storage.use(({ letters }) => letters.list(request)),
+  get: ({ id }) => storage.use(({ letters }) => letters.get(id)),
+  read: (request) => storage.use(({ letters }) => letters.read(request)),
   purge: (request) =>
-    storage.use((letters) => {
+    storage.use(({ letters }) => {
       const purged = letters.transaction(() => letters.purge(request));
       if (purged.removed > 0) letters.shrink();
       return { ...purged, totals: letters.totals() };
     }),
   retain: (request) =>
-    storage.use((letters) => {
+    storage.use(({ letters }) => {
       const removed = letters.transaction(() => letters.retain(request));
       if (removed > 0) letters.shrink();
       return { removed, totals: letters.totals() };
     }),
-  totals: () => storage.use((letters) => letters.totals()),
+  totals: () => storage.use(({ letters }) => letters.totals()),
+  readRegistry: () => storage.use(({ registry }) => registry.read()),
+  readRevisions: ({ pipeline }) => storage.use(({ registry }) => registry.revisions(pipeline)),
+  changeRegistry: ({ steps }) =>
+    storage.transaction(({ registry }) => {
+      for (const step of steps) registry.take(step);
+      return true;
+    }),
   close: () => {
     storage.close();
     return true;

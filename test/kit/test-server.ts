@@ -35,6 +35,8 @@ export interface TestServerOptions {
   readonly spans?: boolean;
   /** The server's time. Default: the machine's. */
   readonly clock?: Clock;
+  /** Where modules, pipelines and dead letters outlive the server. Default: nowhere. */
+  readonly dataFolder?: string;
   /** Keeps dead letters. Default: nothing does. */
   readonly deadLetters?: DeadLetterSink;
 }
@@ -75,7 +77,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const spans = new SpanKeeper();
   const modules = new CountedModules();
   const server = await startServer({
-    moduleStore: modules,
+    ...(options.dataFolder === undefined ? { moduleStore: modules } : { dataFolder: options.dataFolder }),
     grpcAddress: "127.0.0.1:0",
     httpAddress: options.http === true ? "127.0.0.1:0" : false,
     limits: { maxWorkers: 1, ...options.limits },

@@ -13,6 +13,11 @@ export function quarantineFields(quarantine: Quarantine | undefined): [name: str
   return [["quarantined", `since ${utc(sinceTime)} until ${until}: ${why}`]];
 }
 
+/** What is wrong with a module's file, when something is. */
+export function problemFields({ problem }: Module): [name: string, value: string][] {
+  return problem === "" ? [] : [["problem", `its file cannot be used: ${problem}`]];
+}
+
 function utc(time: Module["loadTime"]): string {
   if (time === undefined) return "";
   return `${new Date(Number(time.seconds) * 1_000).toISOString().slice(0, 19)}Z`;

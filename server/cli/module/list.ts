@@ -42,7 +42,7 @@ async function list(name = "", options: { json?: boolean }, command: Command): P
       module.name,
       module.version,
       module.active ? "yes" : "",
-      module.quarantine === undefined ? "" : "quarantined",
+      module.problem === "" ? (module.quarantine === undefined ? "" : "quarantined") : "broken",
       formatSize(Number(module.sizeBytes)),
       loadTime(module),
       module.digest.slice(0, 19),

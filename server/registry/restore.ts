@@ -1,0 +1,59 @@
+/**
+ * Takes up what an earlier server has kept.
+ *
+ * @module
+ */
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { type Pipeline, PipelineSchema } from "@leat/proto";
+import type { StoredModule } from "../store/registry-store.ts";
+import type { ModuleCatalog } from "./module-catalog.ts";
+import type { PipelineTable } from "./pipeline-table.ts";
+import type { RegistryParts } from "./registry.ts";
+
+/** What was taken up. */
+export interface Restored {
+  readonly modules: number;
+  readonly pipelines: number;
+  /** What is wrong, each in a line that names the module or the pipeline. */
+  readonly problems: readonly string[];
+}
+
+/** Fills the empty catalog and table. @throws LeatError STORE_UNAVAILABLE */
+export async function restore(
+  { records, store }: RegistryParts,
+  modules: ModuleCatalog,
+  pipelines: PipelineTable,
+): Promise<Restored> {
+  const stored = await records.read();
+  const sizes = await store.sizes();
+  const problems: string[] = [];
+  for (const bound of stored.unloaded) modules.remember(bound);
+  for (const entry of stored.modules) {
+    modules.add(entry);
+    const problem = fileProblem(entry, sizes.get(entry.digest));
+    if (problem === undefined) continue;
+    modules.setProblem(entry.digest, problem);
+    problems.push(`module ${entry.name}@${entry.version} (${entry.digest}): ${problem}`);
+  }
+  for (const activation of stored.activations) modules.activate(activation);
+  for (const { name, definition } of stored.pipelines) {
+    const read = readDefinition(definition);
+    if (typeof read === "string") problems.push(`pipeline ${name}: ${read}`);
+    else pipelines.put(read, undefined);
+  }
+  return { modules: stored.modules.length, pipelines: pipelines.list().length, problems };
+}
+
+function fileProblem({ sizeBytes }: StoredModule, found: number | undefined): string | undefined {
+  if (found === undefined) return "its file is missing";
+  return found === sizeBytes ? undefined : `its file has ${found} bytes in place of ${sizeBytes}`;
+}
+
+function readDefinition(definition: Uint8Array): Pipeline | string {
+  try {
+    return fromBinary(PipelineSchema, definition);
+  } catch (error) {
+    return `its definition cannot be read: ${(error as Error).message}`;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Finds the pipeline that a call names, and builds it where nothing has used it yet.
+ *
+ * @module
+ */
+
+import type { Target } from "@leat/proto";
+import { leatError } from "../errors.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import { inlineDefinition } from "./inline-definition.ts";
+import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import { readStages } from "./pipeline-definition.ts";
+import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
+import type { Preparation } from "./preparation.ts";
+import type { RegistryParts } from "./registry.ts";
+import type { Turnstile } from "./turnstile.ts";
+
+/** Resolves the targets of calls. */
+export class Targets {
+  readonly #parts: RegistryParts;
+  readonly #modules: ModuleCatalog;
+  readonly #pipelines: PipelineTable;
+  readonly #preparation: Preparation;
+  readonly #turnstile: Turnstile;
+  readonly #building = new Map<string, Promise<ServingPipeline>>();
+
+  constructor(
+    parts: RegistryParts,
+    modules: ModuleCatalog,
+    pipelines: PipelineTable,
+    preparation: Preparation,
+    turnstile: Turnstile,
+  ) {
+    this.#parts = parts;
+    this.#modules = modules;
+    this.#pipelines = pipelines;
+    this.#preparation = preparation;
+    this.#turnstile = turnstile;
+  }
+
+  /**
+   * The pipeline that a call's target names, when nothing has to be built for it.
+   *
+   * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, MODULE_QUARANTINED, REQUEST_INVALID
+   */
+  resolveNow(target: Target | undefined): ServingPipeline | undefined {
+    switch (target?.target.case) {
+      case "pipeline":
+        return this.#serving(this.#pipelines.get(target.target.value));
+      case "inline":
+        return this.#pipelines.inline(this.#inlineKey(target.target.value.modules));
+      default:
+        throw leatError("REQUEST_INVALID", {
+          field: "target",
+          problem: "name a pipeline or an inline chain of modules",
+        });
+    }
+  }
+
+  /** The pipeline that runs; undefined for one that waits to be built, and may be. */
+  #serving({ definition, serving }: StoredPipeline): ServingPipeline | undefined {
+    if (serving === undefined) {
+      for (const stage of definition.stages) this.#checkHeld(this.#modules.resolve(stage.module));
+    }
+    return serving;
+  }
+
+  /**
+   * As {@link resolveNow}, but builds an inline chain that was not used before, and a stored pipeline that was not built
+   * since the start or comes out of quarantine.
+   */
+  async resolve(target: Target | undefined): Promise<ServingPipeline> {
+    const found = this.resolveNow(target);
+    if (found !== undefined) return found;
+    if (target?.target.case === "pipeline") return this.build(target.target.value);
+    const modules = target?.target.case === "inline" ? target.target.value.modules : [];
+    const key = this.#inlineKey(modules);
+    return this.#buildOnce(key, () => this.#buildInline(key, modules));
+  }
+
+  /** Builds a stored pipeline unless it serves already. */
+  build(name: string): Promise<ServingPipeline> {
+    return this.#buildOnce(`pipeline:${name}`, () =>
+      this.#turnstile.run(async () => {
+        const stored = this.#pipelines.get(name);
+        const serving = this.#serving(stored);
+        if (serving !== undefined) return serving;
+        const spec = await this.#preparation.pipeline(stored.definition);
+        return this.#pipelines.serve(stored.definition, spec);
+      }),
+    );
+  }
+
+  #buildOnce(key: string, build: () => Promise<ServingPipeline>): Promise<ServingPipeline> {
+    let building = this.#building.get(key);
+    if (building === undefined) {
+      building = build().finally(() => this.#building.delete(key));
+      this.#building.set(key, building);
+    }
+    return building;
+  }
+
+  #inlineKey(modules: readonly string[]): string {
+    const entries = modules.map((module) => this.#modules.resolve(module));
+    for (const entry of entries) this.#checkHeld(entry);
+    return entries.map(({ digest }) => digest).join(",");
+  }
+
+  async #buildInline(key: string, modules: readonly string[]): Promise<ServingPipeline> {
+    const pipeline = inlineDefinition(modules, (module) => this.#modules.resolve(module).name);
+    const stages = readStages(pipeline, this.#parts.limits);
+    const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages);
+    return this.#pipelines.addInline(key, spec);
+  }
+
+  /** @throws LeatError MODULE_QUARANTINED */
+  #checkHeld({ digest, name, version }: ModuleEntry): void {
+    this.#parts.quarantine.check(digest, `${name}@${version}`);
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Where it is written down which modules and pipelines there are, and which version of each serves.
+ *
+ * @module
+ */
+
+import type { StoreClient } from "./store-client.ts";
+
+/** A loaded module version. */
+export interface StoredModule {
+  readonly name: string;
+  readonly version: string;
+  /** `sha256:` and 64 hex digits. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** The guest ABI it speaks. */
+  readonly abi: string;
+  readonly loadTimeMs: number;
+  readonly compileUs: number;
+  readonly imports: readonly string[];
+  readonly exports: readonly string[];
+}
+
+/** A version that was loaded once. Its name and version mean these bytes for ever. */
+export type BoundVersion = Pick<StoredModule, "name" | "version" | "digest">;
+
+/** Why a version became the active one of its name. `unload`: the active one was taken out, and this one was next. */
+export type ActivationCause = "load" | "activate" | "rollback" | "promote" | "unload";
+
+/** One entry of a name's history. The newest tells which version is active. */
+export interface Activation extends BoundVersion {
+  readonly timeMs: number;
+  readonly cause: ActivationCause;
+}
+
+/** One revision of a pipeline. */
+export interface StoredRevision {
+  readonly name: string;
+  readonly revision: number;
+  /** An encoded `leat.v1.Pipeline`. */
+  readonly definition: Uint8Array;
+  readonly timeMs: number;
+}
+
+/** All that is kept, as a server needs it to start. */
+export interface StoredRegistry {
+  /** In the order of loading. */
+  readonly modules: readonly StoredModule[];
+  /** Versions that were unloaded. */
+  readonly unloaded: readonly BoundVersion[];
+  /** Of all names, oldest first. */
+  readonly activations: readonly Activation[];
+  /** The revision of each pipeline that serves, by name. */
+  readonly pipelines: readonly StoredRevision[];
+}
+
+/** One step of a change. */
+export type RegistryStep =
+  | { readonly t: "load"; readonly module: StoredModule }
+  | { readonly t: "unload"; readonly name: string; readonly version: string; readonly timeMs: number }
+  /** Of the name's history, the newest `keep` entries stay. */
+  | { readonly t: "activate"; readonly activation: Activation; readonly keep: number }
+  /** No version of the name is active any more; its history goes. */
+  | { readonly t: "deactivate"; readonly name: string }
+  /** Adds a revision, which serves from now on. The newest `keep` stay. */
+  | { readonly t: "pipeline"; readonly revision: StoredRevision; readonly keep: number }
+  /** An earlier revision serves from now on. */
+  | { readonly t: "pipeline-head"; readonly name: string; readonly revision: number }
+  | { readonly t: "delete-pipeline"; readonly name: string };
+
+/** Keeps the registry's state. A change is kept wholly or not at all. */
+export interface RegistryStore {
+  /** Reads everything. @throws LeatError STORE_UNAVAILABLE */
+  read(): Promise<StoredRegistry>;
+  /** The kept revisions of a pipeline, oldest first. @throws LeatError STORE_UNAVAILABLE */
+  revisions(pipeline: string): Promise<readonly StoredRevision[]>;
+  /** Makes a change durable. @throws LeatError STORE_UNAVAILABLE: then nothing of it was kept */
+  commit(steps: readonly RegistryStep[]): Promise<void>;
+}
+
+/** Keeps the revisions of pipelines in memory and the rest nowhere: a server without a data folder starts empty. */
+export class MemoryRegistryStore implements RegistryStore {
+  readonly #revisions = new Map<string, StoredRevision[]>();
+
+  async read(): Promise<StoredRegistry> {
+    return { modules: [], unloaded: [], activations: [], pipelines: [] };
+  }
+
+  async revisions(pipeline: string): Promise<readonly StoredRevision[]> {
+    return this.#revisions.get(pipeline) ?? [];
+  }
+
+  async commit(steps: readonly RegistryStep[]): Promise<void> {
+    for (const step of steps) {
+      if (step.t === "delete-pipeline") this.#revisions.delete(step.name);
+      if (step.t !== "pipeline") continue;
+      const { name } = step.revision;
+      this.#revisions.set(name, [...(this.#revisions.get(name) ?? []), step.revision].slice(-step.keep));
+    }
+  }
+}
+
+/** Keeps everything in the database of the store's thread. */
+export class DatabaseRegistryStore implements RegistryStore {
+  readonly #client: StoreClient;
+
+  constructor(client: StoreClient) {
+    this.#client = client;
+  }
+
+  read(): Promise<StoredRegistry> {
+    return this.#client.call("readRegistry", {});
+  }
+
+  revisions(pipeline: string): Promise<readonly StoredRevision[]> {
+    return this.#client.call("readRevisions", { pipeline });
+  }
+
+  async commit(steps: readonly RegistryStep[]): Promise<void> {
+    await this.#client.call("changeRegistry", { steps });
+  }
+}

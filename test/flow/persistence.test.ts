@@ -1,0 +1,108 @@
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { failureOf } from "../kit/call-error.ts";
+import { testFolder } from "../kit/folder.ts";
+import { moduleBytes } from "../kit/modules.ts";
+import { request, valuesOf } from "../kit/records.ts";
+import { startTestServer, type TestServer } from "../kit/test-server.ts";
+import { until } from "../kit/until.ts";
+
+/** Runs a server over the folder and ends it. */
+async function during<T>(dataFolder: string, work: (kit: TestServer) => Promise<T>): Promise<T> {
+  await using kit = await startTestServer({ dataFolder });
+  return await work(kit);
+}
+
+async function runs(kit: TestServer, pipeline: string, value: string): Promise<string[]> {
+  return valuesOf(await kit.raw.transform(request(pipeline, value)));
+}
+
+async function fileOf(folder: string, kit: TestServer, reference: string): Promise<string> {
+  const { digest } = kit.server.registry.modules.resolve(reference);
+  return join(folder, "modules/sha256", digest.slice(7, 9), `${digest.slice(7)}.wasm`);
+}
+
+test("modules, active versions, pipelines and their policies outlive the server", async () => {
+  await using folder = await testFolder();
+  const before = await during(folder.path, async (kit) => {
+    await kit.load("rolling", "program", "1");
+    await kit.load("rolling", "marked", "2");
+    await kit.put("follows", [{ module: "rolling", onFailure: 2, retry: { attempts: 3 } }]);
+    await kit.put("pinned", ["rolling@1"]);
+    await kit.put("pinned", ["rolling@1"]);
+    return {
+      modules: await kit.leat.modules.listModules({}),
+      pipelines: await kit.leat.pipelines.listPipelines({}),
+    };
+  });
+  await during(folder.path, async (kit) => {
+    expect(await kit.leat.modules.listModules({})).toEqual(before.modules);
+    expect(await kit.leat.pipelines.listPipelines({})).toEqual(before.pipelines);
+    expect(await runs(kit, "follows", "mm")).toEqual(["mm"]);
+    expect(await runs(kit, "pinned", "mm")).toEqual(["m"]);
+    await kit.put("pinned", ["rolling@1"]);
+    const { pipeline } = await kit.leat.pipelines.getPipeline({ name: "pinned" });
+    expect(pipeline?.revision).toBe(3);
+  });
+});
+
+test("what was taken out stays out, and its version stays bound to its bytes", async () => {
+  await using folder = await testFolder();
+  await during(folder.path, async (kit) => {
+    await kit.load("gone", "program", "1");
+    await kit.put("passing", ["gone"]);
+    await kit.leat.pipelines.deletePipeline({ name: "passing" });
+    await kit.leat.modules.unloadModule({ reference: "gone" });
+    expect(await readdir(join(folder.path, "modules/sha256"), { recursive: true })).toHaveLength(1);
+  });
+  await during(folder.path, async (kit) => {
+    expect(kit.server.registry.modules.list()).toEqual([]);
+    expect(kit.server.registry.pipelines.list()).toEqual([]);
+    await expect(kit.load("gone", "marked", "1")).rejects.toMatchObject({ reason: "MODULE_VERSION_BOUND" });
+    await kit.load("gone", "program", "1");
+  });
+});
+
+test("a restored pipeline is built in the background, without a call for it", async () => {
+  await using folder = await testFolder();
+  await during(folder.path, async (kit) => {
+    await kit.load("program", "program");
+    for (const name of ["one", "two"]) await kit.put(name, ["program"]);
+  });
+  await during(folder.path, async (kit) => {
+    const waiting = () => kit.server.registry.pipelines.list().filter(({ serving }) => serving === undefined);
+    await until(() => waiting().length === 0, "all pipelines are built");
+  });
+});
+
+test("a missing and a broken binary are named, and nothing else suffers", async () => {
+  await using folder = await testFolder();
+  const [missing, broken] = await during(folder.path, async (kit) => {
+    await kit.load("missing", "program", "1");
+    await kit.load("broken", "marked", "1");
+    await kit.load("whole", "uppercase", "1");
+    for (const name of ["missing", "broken", "whole"]) await kit.put(name, [name]);
+    return [await fileOf(folder.path, kit, "missing"), await fileOf(folder.path, kit, "broken")];
+  });
+  await rm(missing);
+  const right = await moduleBytes("marked");
+  await writeFile(broken, Buffer.from(right).fill(0, right.length - 1));
+  await during(folder.path, async (kit) => {
+    expect(await runs(kit, "whole", "mm")).toEqual(["MM"]);
+    for (const name of ["missing", "broken"])
+      expect((await failureOf(runs(kit, name, "mm"))).reason).toBe("MODULE_FILE_BROKEN");
+    const { modules } = await kit.leat.modules.listModules({});
+    expect(modules.map(({ name, problem }) => [name, problem])).toEqual([
+      ["broken", expect.stringMatching(/have the digest/)],
+      ["missing", "its file is missing"],
+      ["whole", ""],
+    ]);
+    await kit.load("missing", "program", "1");
+    await kit.load("broken", "marked", "1");
+    expect(await runs(kit, "missing", "mm")).toEqual(["m"]);
+    expect(await runs(kit, "broken", "mm")).toEqual(["mm"]);
+    const after = await kit.leat.modules.listModules({});
+    expect(after.modules.map(({ problem }) => problem)).toEqual(["", "", ""]);
+  });
+});
