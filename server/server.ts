@@ -95,7 +95,7 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const clock = options.clock ?? systemClock;
   const { tracer, supervision } = options;
-  const stores = await openStores(options, limits, clock, logger);
+  const stores = openStores(options, limits, clock, logger);
   const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, ...stores });
   const server = new RunningServer(core, options);
   await server.start();
@@ -103,12 +103,12 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
 }
 
 /** Opens what is kept in the data folder, or its like in memory. */
-async function openStores(
+function openStores(
   options: ServerOptions,
   limits: Readonly<Limits>,
   clock: Clock,
   logger: Logger,
-): Promise<Pick<CoreOptions, "deadLetters" | "deadLetterSink" | "moduleStore" | "registryStore">> {
+): Pick<CoreOptions, "deadLetters" | "deadLetterSink" | "moduleStore" | "registryStore"> {
   const { dataFolder } = options;
   const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
   const start = { file, maxPages: undefined, maxLockMs: limits.maxStoreLockMs };
@@ -120,7 +120,7 @@ async function openStores(
           logger.error(notice, "a module's file was broken and is set aside"),
         );
   return {
-    deadLetters: await DeadLetterStore.open({ file, limits, clock, logger, client }),
+    deadLetters: DeadLetterStore.begin({ file, limits, clock, logger, client }),
     deadLetterSink: options.deadLetters,
     moduleStore: options.moduleStore ?? files,
     registryStore: dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client),
@@ -162,7 +162,8 @@ class RunningServer implements LeatServer {
   async start(): Promise<void> {
     const { grpcAddress = "127.0.0.1:7070", httpAddress, prepare } = this.#options;
     try {
-      await this.#core.pool.start();
+      // Each takes threads of its own.
+      await Promise.all([this.#core.pool.start(), this.deadLetters.opened]);
       await this.#restore();
       await prepare?.(this.registry);
       this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));

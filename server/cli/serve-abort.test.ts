@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,9 +48,15 @@ async function refusal(leat: Leat, pipeline: string): Promise<string> {
   return reason;
 }
 
+/** The processes under the supervisor: the one that serves is the oldest. */
+function childPids({ child }: ServeProcess): number[] {
+  const text = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+  return text.trim().split(" ").map(Number);
+}
+
 /** The server process under the supervisor. */
-function serverPid({ child }: ServeProcess): number {
-  return Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim());
+function serverPid(server: ServeProcess): number {
+  return childPids(server)[0] ?? 0;
 }
 
 /** How often a server process was started again. */
@@ -176,6 +182,35 @@ describe("leat serve", patience, () => {
     );
     expect(serverPid(server)).not.toBe(first);
     expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
+  });
+
+  test("lets the process that stands by take over, has another stand by, and leaves none behind", async () => {
+    await using server = await serve();
+    for (let round = 0; round < 2; round++) {
+      await until(() => childPids(server).length === 2, "a process stands by");
+      const [first = 0, second = 0] = childPids(server);
+      process.kill(first, "SIGKILL");
+      await until(() => server.stderr().split(" serves gRPC on ").length === round + 3, "the server is back");
+      expect(serverPid(server)).toBe(second);
+    }
+    await until(() => childPids(server).length === 2, "a process stands by");
+    const pids = childPids(server);
+    expect(await server.stop()).toBe(0);
+    expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+  });
+
+  test("starts anew when the process that stood by is gone, and has none where it shall have none", async () => {
+    await using server = await serve();
+    await until(() => childPids(server).length === 2, "a process stands by");
+    const [first = 0, second = 0] = childPids(server);
+    process.kill(second, "SIGKILL");
+    process.kill(first, "SIGKILL");
+    await until(() => server.stderr().split(" serves gRPC on ").length === 3, "the server is back");
+    expect(serverPid(server)).not.toBe(second);
+
+    await using alone = await serve("--standby", "false");
+    process.kill(serverPid(alone), "SIGKILL");
+    await until(() => alone.stderr().split(" serves gRPC on ").length === 3, "the server is back");
   });
 
   test("gives up when its server is killed too often, with exit code 1", async () => {

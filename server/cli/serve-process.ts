@@ -6,6 +6,7 @@
  */
 
 import { rmSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { type Address, formatAddress } from "../config/kinds.ts";
 import { type ResolvedConfig, resolveConfig } from "../config/resolve.ts";
@@ -18,6 +19,8 @@ import { loadAtStart } from "./load-at-start.ts";
 
 /** What the process was told from outside. */
 interface Requests {
+  /** Resolves when it shall serve. Until then it stands by, with everything loaded. */
+  readonly serve: Promise<ServerStart>;
   /** Resolves when the server shall end well. */
   readonly drain: Promise<void>;
   /** Resolves when it shall end at once. */
@@ -29,17 +32,19 @@ interface Requests {
  * drains: the supervisor, which gets the same ones from a terminal, says when it was a second one.
  */
 function requests(): Requests {
+  const serve = Promise.withResolvers<ServerStart>();
   const drain = Promise.withResolvers<void>();
   const close = Promise.withResolvers<void>();
   process.on("message", (message: ToServer) => {
-    if (message.type === "close") close.resolve();
+    if (message.type === "serve") serve.resolve(message.start);
+    else if (message.type === "close") close.resolve();
     else drain.resolve();
   });
   // Without its supervisor nobody could stop it any more.
   process.on("disconnect", () => drain.resolve());
   process.on("SIGTERM", () => drain.resolve());
   process.on("SIGINT", () => drain.resolve());
-  return { drain: drain.promise, close: close.promise };
+  return { serve: serve.promise, drain: drain.promise, close: close.promise };
 }
 
 /** Reads what the supervisor passed: the configuration's path or nothing, then `key=value`. */
@@ -69,7 +74,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     quarantine: join(config.dataFolder ?? before.folder, "quarantine.json"),
   };
   const { maxRestarts, restartWindowMs } = config.limits;
-  tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs });
+  tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs, standby: config.standby });
   const logger = createLogger({ level: config.logLevel });
   for (const warning of config.warnings) logger.warn(warning);
   const server = await startServer({
@@ -80,7 +85,11 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     dataFolder: config.dataFolder,
     logger,
     telemetryEnv: config.telemetryEnv,
-    prepare: (registry) => loadAtStart(registry, config),
+    prepare: async (registry) => {
+      await loadAtStart(registry, config);
+      // For the next process: one that is killed writes nothing any more, and later it would hold up calls.
+      flushCompileCache();
+    },
   });
   tell({ type: "serving", grpcPort: server.grpcPort, httpPort: server.httpPort });
   const grpc = formatAddress({ ...config.grpc, port: server.grpcPort });
@@ -94,8 +103,9 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
 /** Serves until it is told to end. @returns the exit code */
 async function serve(asked: Requests): Promise<number> {
   const closed = asked.close.then(() => exitCodes.failed);
-  const [, , start = "{}", ...settings] = process.argv;
-  const before = JSON.parse(start) as ServerStart;
+  const before = await Promise.race([asked.serve, asked.drain, closed]);
+  if (typeof before !== "object") return exitCodes.ok;
+  const settings = process.argv.slice(2);
   const served = startServing(readConfig(settings), before).then(async (server) => {
     await asked.drain;
     await server.drain();

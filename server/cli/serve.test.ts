@@ -69,7 +69,7 @@ describe("leat serve", () => {
   test.skipIf(!existsSync("/proc/self/cmdline"))("gives V8 its first heap", async () => {
     await using server = await serve();
     const children = readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, "utf8");
-    const command = readFileSync(`/proc/${children.trim()}/cmdline`, "utf8").split("\0");
+    const command = readFileSync(`/proc/${children.split(" ")[0]}/cmdline`, "utf8").split("\0");
     expect(command).toContain("--initial-old-space-size=1024");
   });
 

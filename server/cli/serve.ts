@@ -83,8 +83,9 @@ function optionName(flag: string): string {
  */
 async function supervise(args: readonly string[]): Promise<number> {
   const supervisor = new Supervisor({
-    start: (start) =>
-      spawn(process.execPath, [...nodeFlags, fileURLToPath(entry), JSON.stringify(start), ...args], {
+    start: (cacheFolder) =>
+      spawn(process.execPath, [...nodeFlags, fileURLToPath(entry), ...args], {
+        env: { NODE_COMPILE_CACHE: cacheFolder, ...process.env },
         stdio: ["inherit", "inherit", "inherit", "ipc"],
       }),
     say: (line) => process.stderr.write(`leat: ${line}\n`),

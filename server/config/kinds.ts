@@ -151,6 +151,12 @@ export const yesOrNo: Kind<boolean> = {
   parse: (value) => (typeof value === "boolean" ? value : undefined),
 };
 
+/** `true` or `false`, as text as well. */
+export const toggle: Kind<boolean> = {
+  allowed: yesOrNo.allowed,
+  parse: (value) => (value === "true" ? true : value === "false" ? false : yesOrNo.parse(value)),
+};
+
 /** A number of at least so much. */
 export function numberFrom(min: number): Kind<number> {
   return {

@@ -38,6 +38,7 @@ describe("where nothing is set", () => {
       modulesFolder: undefined,
       pipelinesFile: undefined,
       dataFolder: undefined,
+      standby: true,
       logLevel: "info",
       limits: resolveLimits(),
       telemetryEnv: {},

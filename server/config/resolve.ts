@@ -49,6 +49,8 @@ export interface ResolvedConfig {
   readonly pipelinesFile: string | undefined;
   /** The folder for what outlives the server, absolute. */
   readonly dataFolder: string | undefined;
+  /** Whether a second process stands by. */
+  readonly standby: boolean;
   /** What is logged. */
   readonly logLevel: LogLevel;
   /** The bounds under which the server runs. */
@@ -189,6 +191,7 @@ function combine(
     modulesFolder: absolute("modules"),
     pipelinesFile: absolute("pipelines"),
     dataFolder: absolute("data"),
+    standby: last(({ standby }) => standby) ?? true,
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(
       Object.assign({}, ...layers.map(({ input }) => input.limits)) as Partial<Limits>,

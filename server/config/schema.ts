@@ -20,6 +20,7 @@ import {
   size,
   text,
   time,
+  toggle,
   url,
 } from "./kinds.ts";
 import { mapping, value } from "./validate.ts";
@@ -120,6 +121,12 @@ const keys = {
     shortTime(defaultLimits.maxDrainMs),
     "How long a server that was told to end waits for work in flight (the limit `maxDrainMs`).",
   ),
+  standby: key(
+    "standby",
+    toggle,
+    "true",
+    "Whether `leat serve` keeps a second process ready that takes over when the server's dies. It holds about 90 MiB and does nothing.",
+  ),
   logLevel: key(
     "log.level",
     oneOf(logLevels),
@@ -184,6 +191,7 @@ export interface ConfigInput {
   data?: string | undefined;
   workers?: number | undefined;
   drain?: number | undefined;
+  standby?: boolean | undefined;
   log?: { level?: LogLevel | undefined } | undefined;
   telemetry?:
     | {
@@ -208,6 +216,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   data: value(keys.data.kind).optional(),
   workers: value(keys.workers.kind).optional(),
   drain: value(keys.drain.kind).optional(),
+  standby: value(keys.standby.kind).optional(),
   log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),
   telemetry: mapping({
     serviceName: value(keys.serviceName.kind).optional(),

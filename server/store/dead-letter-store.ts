@@ -131,6 +131,8 @@ const readBytes = 4 * 1024 * 1024;
  * Every call fails with STORE_UNAVAILABLE while the file cannot be used, and tries it again.
  */
 export class DeadLetterStore implements DeadLetterSink {
+  /** Resolves when the file was tried: what `status` and `kept` say holds. */
+  readonly opened: Promise<void>;
   readonly #options: DeadLetterStoreOptions;
   readonly #client: StoreClient;
   readonly #changes: ChangeQueue;
@@ -146,13 +148,19 @@ export class DeadLetterStore implements DeadLetterSink {
     this.#client = options.client ?? new StoreClient(start, logger);
     this.#changes = new ChangeQueue(limits, this.#client, (totals) => this.#note(totals));
     this.#timer = setInterval(() => void this.retain().catch(() => undefined), retentionIntervalMs).unref();
+    this.opened = this.retain().catch(() => undefined);
   }
 
   /** Opens a store. One whose file cannot be used is open as well: its `status` tells, and so does the log. */
   static async open(options: DeadLetterStoreOptions): Promise<DeadLetterStore> {
-    const store = new DeadLetterStore(options);
-    await store.retain().catch(() => undefined);
+    const store = DeadLetterStore.begin(options);
+    await store.opened;
     return store;
+  }
+
+  /** As {@link open}, without waiting until it is {@link opened}. */
+  static begin(options: DeadLetterStoreOptions): DeadLetterStore {
+    return new DeadLetterStore(options);
   }
 
   /** Whether the last call could use the file. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What the server process is started with, as JSON in its first argument. */
+/** What the server process is started with. Until it is told, it stands by. */
 export interface ServerStart {
   /** A folder for files that need not outlive the supervisor. */
   readonly folder: string;
@@ -15,7 +15,10 @@ export interface ServerStart {
 }
 
 /** What the supervisor tells the server process. */
-export type ToServer = { readonly type: "drain" } | { readonly type: "close" };
+export type ToServer =
+  | { readonly type: "serve"; readonly start: ServerStart }
+  | { readonly type: "drain" }
+  | { readonly type: "close" };
 
 /** The server process has read its configuration, and begins. */
 export interface Starting {
@@ -27,6 +30,8 @@ export interface Starting {
   /** The limits of that name. */
   readonly maxRestarts: number;
   readonly restartWindowMs: number;
+  /** Whether another process shall stand by. */
+  readonly standby: boolean;
 }
 
 /** The server process takes calls. */

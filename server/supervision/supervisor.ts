@@ -19,11 +19,18 @@ import { isAbort, type RestartLimits, RestartPolicy } from "./restart-policy.ts"
 
 /** What a supervisor needs. */
 export interface SupervisorParts {
-  /** Starts a server process, with an IPC channel. */
-  readonly start: (start: ServerStart) => ChildProcess;
+  /**
+   * Starts a process that waits to be told to serve, with an IPC channel.
+   *
+   * @param cacheFolder - where it may keep compiled code for the next one
+   */
+  readonly start: (cacheFolder: string) => ChildProcess;
   /** Tells the operator, in one line. */
   readonly say: (line: string) => void;
 }
+
+/** How long a server serves before another process is made to stand by, which costs the machine half a second of CPU. */
+const standbyAfterMs = 1_000;
 
 /** How a process ended. */
 interface Ended {
@@ -38,6 +45,9 @@ export class Supervisor {
   readonly #policy = new RestartPolicy();
   readonly #stop = new AbortController();
   #child: ChildProcess | undefined;
+  /** Has loaded everything, and waits to be told to serve. */
+  #standby: ChildProcess | undefined;
+  #standbyTimer: NodeJS.Timeout | undefined;
   /** What the process said when it began. */
   #began: Starting | undefined;
   #limits: RestartLimits = { maxRestarts: 0, restartWindowMs: 0 };
@@ -62,6 +72,7 @@ export class Supervisor {
 
   /** Runs the server until it ends for good. @returns the exit code */
   async run(): Promise<number> {
+    // Only this user may write there: what is compiled is code.
     const folder = mkdtempSync(join(tmpdir(), "leat-"));
     try {
       for (;;) {
@@ -70,14 +81,18 @@ export class Supervisor {
         if (code !== undefined) return code;
       }
     } finally {
+      await this.#dismissStandby();
       rmSync(folder, { recursive: true, force: true });
     }
   }
 
   async #runOnce(folder: string): Promise<Ended> {
     this.#began = undefined;
-    const child = this.#parts.start({ folder, ...this.#ports });
+    const child = this.#takeStandby() ?? this.#parts.start(cacheIn(folder));
     this.#child = child;
+    const serve: ToServer = { type: "serve", start: { folder, ...this.#ports } };
+    // When it has ended already, its exit tells.
+    child.send(serve, () => {});
     let servingSinceMs: number | undefined;
     child.on("message", (message: FromServer) => {
       if (message.type === "starting") {
@@ -86,12 +101,47 @@ export class Supervisor {
         return;
       }
       servingSinceMs = systemClock.nowMs();
+      if (this.#began?.standby === true) this.#prepareStandby(folder);
       this.#ports = { grpcPort: message.grpcPort, httpPort: message.httpPort };
     });
     return new Promise<Ended>((resolve, reject) => {
       child.once("error", reject);
       child.once("exit", (code, signal) => resolve({ code, signal, servingSinceMs }));
+      // One that stood by may have ended since.
+      if (child.exitCode !== null || child.signalCode !== null)
+        resolve({ code: child.exitCode, signal: child.signalCode, servingSinceMs });
     });
+  }
+
+  /** Has another process stand by, in a while. */
+  #prepareStandby(folder: string): void {
+    clearTimeout(this.#standbyTimer);
+    this.#standbyTimer = setTimeout(() => {
+      if (this.#stop.signal.aborted || this.#child?.exitCode !== null) return;
+      const standby = this.#parts.start(cacheIn(folder));
+      this.#standby = standby;
+      // One that ends while it waits is not missed until it is needed.
+      const forget = (): void => {
+        if (this.#standby === standby) this.#standby = undefined;
+      };
+      standby.once("exit", forget);
+      standby.once("error", forget);
+    }, standbyAfterMs).unref();
+  }
+
+  #takeStandby(): ChildProcess | undefined {
+    clearTimeout(this.#standbyTimer);
+    const standby = this.#standby;
+    this.#standby = undefined;
+    return standby?.connected === true ? standby : undefined;
+  }
+
+  async #dismissStandby(): Promise<void> {
+    const standby = this.#takeStandby();
+    if (standby === undefined || standby.exitCode !== null || standby.signalCode !== null) return;
+    const ended = new Promise((resolve) => standby.once("exit", resolve));
+    standby.kill("SIGKILL");
+    await ended;
   }
 
   /** Decides what comes after the end of a process. @returns the exit code when nothing does */
@@ -136,4 +186,8 @@ export class Supervisor {
     for (const digest of verdict.suspected) this.#parts.say(`${digest} is on probation`);
     return true;
   }
+}
+
+function cacheIn(folder: string): string {
+  return join(folder, "compiled");
 }
