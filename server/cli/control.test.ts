@@ -66,6 +66,28 @@ describe("leat module", () => {
     });
   });
 
+  test("activates, rolls back and tells the history; a large module goes in pieces", async () => {
+    const large = Buffer.concat([await moduleBytes("program"), customSection(1_200_000)]);
+    await writeFile(join(folder, "large.wasm"), large);
+    await leat(["module", "load", "program.wasm", "--name", "turns", "--version", "1"]);
+    const second = ["module", "load", "large.wasm", "--name", "turns", "--version", "2", "--no-activate"];
+    expect((await leat(second)).stdout).toMatch(/^loaded turns@2 \(1\.1 MiB/);
+    const activated = await leat(["module", "activate", "turns@2"]);
+    expect(activated).toMatchObject({ code: 0, stdout: "activated turns@2 in place of 1\n" });
+    expect((await leat(["module", "activate", "turns@2"])).stdout).toBe("turns@2 was active already\n");
+    const back = await leat(["module", "rollback", "turns"]);
+    expect(back).toMatchObject({ code: 0, stdout: "rolled turns back from 2 to 1\n" });
+    const { stdout } = await leat(["module", "history", "turns"]);
+    expect(stdout).toMatch(/^VERSION.*\n1 .*rolled back to.*\n2 .*activated.*\n1 .*loaded.*\n$/);
+    const json = JSON.parse((await leat(["module", "history", "turns", "--json"])).stdout);
+    expect(json).toMatchObject({
+      activations: [{ version: "1", cause: "ACTIVATION_CAUSE_ROLLBACK" }, {}, {}],
+    });
+    const none = await leat(["module", "rollback", "turns"]);
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/^leat: MODULE_NO_PREVIOUS: /) });
+    for (const version of ["1", "2"]) await leat(["module", "unload", `turns@${version}`]);
+  });
+
   test("takes name and version from the file's name", async () => {
     await writeFile(join(folder, "named@3.1.wasm"), await moduleBytes("program"));
     const dry = await leat(["module", "load", "named@3.1.wasm", "--dry-run", "--json"]);
@@ -167,3 +189,9 @@ describe("without a server", () => {
     );
   });
 });
+
+/** A section of zeros that means nothing to anybody. */
+function customSection(bytes: number): Uint8Array {
+  const size = [(bytes & 127) | 128, ((bytes >> 7) & 127) | 128, bytes >> 14];
+  return Buffer.concat([Buffer.from([0, ...size, 1, 122]), Buffer.alloc(bytes - 2)]);
+}

@@ -112,6 +112,12 @@ export class Registry {
     });
   }
 
+  /** The activations of a name, oldest first. @throws LeatError MODULE_NOT_FOUND */
+  historyOf(name: string): readonly Activation[] {
+    if (this.modules.list(name).length === 0) throw leatError("MODULE_NOT_FOUND", { module: name });
+    return this.modules.history(name);
+  }
+
   /** Goes back to the version that was active before. @throws LeatError as RollbackModule documents */
   rollback(name: string): Promise<Activated> {
     return this.#turnstile.run(async () => {

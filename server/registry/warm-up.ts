@@ -20,6 +20,9 @@ const maxRounds = 40;
 /** How long the warm-up goes on at most, in milliseconds. */
 const maxWarmUpMs = 150;
 
+/** Configurations of one module that are remembered as warm; beyond these, others are warmed again. */
+const maxWarmConfigs = 16;
+
 /** What the warm-up found wrong. */
 export interface WarmUpProblem {
   readonly stage: string;
@@ -31,6 +34,8 @@ export interface WarmUpProblem {
 export class WarmUp {
   readonly #pool: Pool;
   readonly #clock: Clock;
+  /** Configurations with which modules were run until optimised. Native code lives as long as its module. */
+  readonly #warm = new WeakMap<WebAssembly.Module, Set<string>>();
 
   constructor(pool: Pool, clock: Clock) {
     this.#pool = pool;
@@ -39,6 +44,7 @@ export class WarmUp {
 
   /**
    * Runs the pipeline with no records, which must succeed, and then with sample records, whose fate does not matter.
+   * Where all modules were warmed before, as when a version is gone back to, one round of samples is enough.
    *
    * @param spec - its id must be its own: what guests count and log during warm-up is dropped by it
    * @returns what went wrong in the first run, or undefined
@@ -51,14 +57,30 @@ export class WarmUp {
       if (problem !== undefined) return problem;
       const samples = sampleBatch();
       const endMs = this.#clock.nowMs() + maxWarmUpMs;
-      for (let round = 0; round < maxRounds && this.#clock.nowMs() < endMs; round++) {
-        if (worker.state.t !== "ready") break;
+      const rounds = this.#isWarm(spec) ? 1 : maxRounds;
+      for (let round = 0; round < rounds && this.#clock.nowMs() < endMs; round++) {
+        if (worker.state.t !== "ready") return undefined;
         await this.#runOnce(worker, pipeline, samples);
       }
+      this.#remember(spec);
       return undefined;
     } finally {
       worker.drop(spec.id);
       this.#pool.giveBack(worker);
+    }
+  }
+
+  #isWarm(spec: PipelineSpec): boolean {
+    return spec.stages.every(
+      ({ compiled, configJson }) => this.#warm.get(compiled)?.has(configJson) === true,
+    );
+  }
+
+  #remember(spec: PipelineSpec): void {
+    for (const { compiled, configJson } of spec.stages) {
+      const configs = this.#warm.get(compiled) ?? new Set();
+      if (configs.size < maxWarmConfigs) configs.add(configJson);
+      this.#warm.set(compiled, configs);
     }
   }
 

@@ -9,6 +9,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  ActivationCause,
   type MetricsService,
   type Module,
   ModuleSchema,
@@ -20,16 +21,34 @@ import {
 import { leatError } from "../errors.ts";
 import type { ModuleEntry } from "../registry/module-catalog.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Activation } from "../store/registry-store.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import type { Engine } from "./engine.ts";
+import { collectUpload } from "./module-upload.ts";
 
 /** ModuleService over the registry. */
-export function moduleService({ registry }: Engine): ServiceImpl<typeof ModuleService> {
+export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof ModuleService> {
   return {
     loadModule: async (request) => {
       const { entry, alreadyLoaded } = await registry.load(request);
       return { module: describeModule(registry, entry), alreadyLoaded };
     },
+    uploadModule: async (pieces) => {
+      const { entry, alreadyLoaded } = await registry.load(await collectUpload(pieces, limits));
+      return { module: describeModule(registry, entry), alreadyLoaded };
+    },
+    activateModule: async ({ reference }) => {
+      const { entry, previous, alreadyActive } = await registry.activate(reference);
+      const module = describeModule(registry, entry);
+      return { module, previousVersion: previous?.version ?? "", alreadyActive };
+    },
+    rollbackModule: async ({ name }) => {
+      const { entry, previous } = await registry.rollback(name);
+      return { module: describeModule(registry, entry), previousVersion: previous?.version ?? "" };
+    },
+    getModuleHistory: ({ name }) => ({
+      activations: registry.historyOf(name).map(describeActivation).reverse(),
+    }),
     listModules: ({ name }) => ({
       modules: registry.modules
         .list(name === "" ? undefined : name)
@@ -92,6 +111,18 @@ export function metricsService(engine: Engine): ServiceImpl<typeof MetricsServic
       }
     },
   };
+}
+
+const causes: Readonly<Record<Activation["cause"], ActivationCause>> = {
+  load: ActivationCause.LOAD,
+  activate: ActivationCause.ACTIVATE,
+  rollback: ActivationCause.ROLLBACK,
+  promote: ActivationCause.PROMOTE,
+  unload: ActivationCause.UNLOAD,
+};
+
+function describeActivation({ version, digest, timeMs, cause }: Activation) {
+  return { version, digest, time: timestampOf(timeMs), cause: causes[cause] };
 }
 
 function describeQuarantine({ digest, sinceMs, heldUntilMs, why, strikes }: BookEntry): QuarantineMessage {

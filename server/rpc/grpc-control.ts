@@ -23,6 +23,7 @@ import {
 import type {
   Metadata,
   MethodDefinition,
+  ServerReadableStream,
   ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition,
@@ -57,7 +58,7 @@ type MakeContext = (signal: AbortSignal, metadata: Metadata) => HandlerContext;
 type Implementation<Answer> = (request: Message, context: HandlerContext) => Answer;
 type EncodedImplementation<Answer> = (request: Uint8Array, context: HandlerContext) => Answer;
 
-/** Mounts a service whose methods take one request. */
+/** Mounts a service whose methods do not take and give streams at once. */
 export function mount<Service extends DescService>(
   statuses: Statuses,
   service: Service,
@@ -68,7 +69,7 @@ export function mount<Service extends DescService>(
   for (const method of service.methods) {
     definition[method.localName] = {
       path: `/${service.typeName}/${method.name}`,
-      requestStream: false,
+      requestStream: method.methodKind === "client_streaming",
       responseStream: method.methodKind === "server_streaming",
       // Read in the handler, which can say what is wrong: grpc-js would call it an internal error.
       requestDeserialize: (bytes) => bytes,
@@ -92,8 +93,15 @@ export function mount<Service extends DescService>(
         method.output,
         reading(method.input, handler as Implementation<AsyncIterable<unknown>>),
       );
+    } else if (method.methodKind === "client_streaming") {
+      implementation[method.localName] = gathering(
+        statuses,
+        context,
+        method,
+        handler as (requests: AsyncIterable<Message>, context: HandlerContext) => Promise<unknown>,
+      );
     } else {
-      throw new Error(`${method.name} takes a stream of requests, which only the data plane does`);
+      throw new Error(`${method.name} streams both ways, which only the data plane does`);
     }
   }
   return { definition, implementation };
@@ -105,15 +113,18 @@ function reading<Answer>(
   implementation: Implementation<Answer>,
 ): EncodedImplementation<Answer> {
   return (bytes, context) => {
-    let request: Message;
-    try {
-      request = fromBinary(input, bytes);
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      throw leatError("REQUEST_MALFORMED", { problem });
-    }
-    return implementation(request, context);
+    return implementation(readRequest(input, bytes), context);
   };
+}
+
+/** @throws LeatError REQUEST_MALFORMED */
+function readRequest(input: DescMessage, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(input, bytes);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw leatError("REQUEST_MALFORMED", { problem });
+  }
 }
 
 function handlerContext(
@@ -144,6 +155,29 @@ function unary(
     call.on("cancelled", () => abort.abort());
     const run = async (): Promise<Message> =>
       create(output, (await handler(call.request, context(abort.signal, call.metadata))) as Message);
+    run().then(
+      (response) => callback(null, response),
+      (error) => callback(statuses.grpc(error)),
+    );
+  };
+}
+
+function gathering(
+  statuses: Statuses,
+  context: MakeContext,
+  { input, output }: DescMethod,
+  handler: (requests: AsyncIterable<Message>, context: HandlerContext) => Promise<unknown>,
+) {
+  return (call: ServerReadableStream<Buffer, Message>, callback: sendUnaryData<Message>): void => {
+    const abort = new AbortController();
+    call.on("cancelled", () => abort.abort());
+    const requests = async function* (): AsyncGenerator<Message, void, undefined> {
+      for await (const bytes of call) yield readRequest(input, bytes as Buffer);
+      // A call that was lost ends its stream as well: what came is not all.
+      if (call.cancelled) throw leatError("CANCELLED");
+    };
+    const run = async (): Promise<Message> =>
+      create(output, (await handler(requests(), context(abort.signal, call.metadata))) as Message);
     run().then(
       (response) => callback(null, response),
       (error) => callback(statuses.grpc(error)),

@@ -18,7 +18,8 @@ export function problemFields({ problem }: Module): [name: string, value: string
   return problem === "" ? [] : [["problem", `its file cannot be used: ${problem}`]];
 }
 
-function utc(time: Module["loadTime"]): string {
+/** A time to the second, in UTC. */
+export function utc(time: Module["loadTime"]): string {
   if (time === undefined) return "";
   return `${new Date(Number(time.seconds) * 1_000).toISOString().slice(0, 19)}Z`;
 }

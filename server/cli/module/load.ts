@@ -6,17 +6,24 @@
 
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { LoadModuleRequestSchema, UploadModuleRequestSchema } from "@leat/sdk";
 import type { Command } from "commander";
 import { withLeat } from "../connection.ts";
 import { addressOption, configOption, jsonOption, readConfigOption } from "../options.ts";
 import { formatSize, print, printable } from "../text-table.ts";
 import { parseModuleFileName } from "./file-name.ts";
 
+/** Larger modules go in pieces of this size. */
+const pieceBytes = 1024 * 1024;
+
 interface LoadOptions {
   readonly name?: string;
   readonly version?: string;
   readonly config?: string;
   readonly dryRun?: boolean;
+  /** commander's `--no-activate`. */
+  readonly activate?: boolean;
   readonly json?: boolean;
 }
 
@@ -26,6 +33,7 @@ The server checks, compiles and warms up the module before it takes it; a load t
 Examples:
   leat module load redact.wasm --version 1.2.0
   leat module load redact@1.2.0.wasm
+  leat module load redact.wasm --version 1.3.0 --no-activate
   leat module load redact.wasm --dry-run --config '{"fields":["email"]}'`;
 
 /** Adds `module load`. */
@@ -37,6 +45,7 @@ export function addLoadCommand(module: Command): void {
     .option("--version <VERSION>", "its version (default: from the file's name, else from its digest)")
     .addOption(configOption("a configuration to warm it up with, for a module that needs one"))
     .option("--dry-run", "check, compile and warm up only")
+    .option("--no-activate", "leave the version active that is")
     .addOption(jsonOption())
     .addOption(addressOption())
     .addHelpText("after", help)
@@ -49,11 +58,18 @@ async function load(file: string, options: LoadOptions, command: Command): Promi
   const fromFile = parseModuleFileName(basename(file));
   const { name = fromFile.name, version = fromFile.version, dryRun = false } = options;
   await withLeat(command, async (leat) => {
-    const response = await leat.modules.loadModule({ name, version, wasm, sampleConfigJson, dryRun });
+    const noActivate = options.activate === false;
+    const request = { name, version, sampleConfigJson, dryRun, noActivate };
+    const response =
+      wasm.length <= pieceBytes
+        ? await leat.modules.loadModule({ ...request, wasm })
+        : await leat.modules.uploadModule(pieces(request, wasm));
     if (options.json) {
       const { LoadModuleResponseSchema } = await import("@leat/sdk");
-      const { toJsonString } = await import("@bufbuild/protobuf");
-      await print(`${toJsonString(LoadModuleResponseSchema, response, { prettySpaces: 2 })}\n`);
+      const { create, toJsonString } = await import("@bufbuild/protobuf");
+      const { module, alreadyLoaded } = response;
+      const shown = create(LoadModuleResponseSchema, { ...(module && { module }), alreadyLoaded });
+      await print(`${toJsonString(LoadModuleResponseSchema, shown, { prettySpaces: 2 })}\n`);
       return;
     }
     const { module, alreadyLoaded } = response;
@@ -62,4 +78,14 @@ async function load(file: string, options: LoadOptions, command: Command): Promi
     const facts = `${formatSize(Number(module.sizeBytes))}, compiled in ${Number(module.compileUs) / 1_000} ms, ${module.digest}`;
     await print(`${verb} ${printable(`${module.name}@${module.version}`)} (${facts})\n`);
   });
+}
+
+/** An upload: what the module is, then its bytes. */
+async function* pieces(
+  module: MessageInitShape<typeof LoadModuleRequestSchema>,
+  wasm: Uint8Array,
+): AsyncGenerator<MessageInitShape<typeof UploadModuleRequestSchema>, void, undefined> {
+  yield { piece: { case: "module", value: module } };
+  for (let at = 0; at < wasm.length; at += pieceBytes)
+    yield { piece: { case: "chunk", value: wasm.subarray(at, at + pieceBytes) } };
 }

@@ -4,17 +4,17 @@
 
 // The control plane for modules.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file leat/v1/module.proto.
  */
 export const file_leat_v1_module: GenFile = /*@__PURE__*/
-  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSJtChFMb2FkTW9kdWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDAoEd2FzbRgDIAEoDBIaChJzYW1wbGVfY29uZmlnX2pzb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJNChJMb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSFgoOYWxyZWFkeV9sb2FkZWQYAiABKAgimAIKBk1vZHVsZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGZGlnZXN0GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAQSLQoJbG9hZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21waWxlX3VzGAYgASgEEgsKA2FiaRgHIAEoCRIPCgdpbXBvcnRzGAggAygJEg8KB2V4cG9ydHMYCSADKAkSDgoGYWN0aXZlGAogASgIEg8KB3VzZWRfYnkYCyADKAkSJwoKcXVhcmFudGluZRgMIAEoCzITLmxlYXQudjEuUXVhcmFudGluZRIPCgdwcm9ibGVtGA0gASgJIpoBCgpRdWFyYW50aW5lEg4KBmRpZ2VzdBgBIAEoCRIuCgpzaW5jZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aHkYBCABKAkSDwoHc3RyaWtlcxgFIAEoDSIiChJMaXN0TW9kdWxlc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJhChNMaXN0TW9kdWxlc1Jlc3BvbnNlEiAKB21vZHVsZXMYASADKAsyDy5sZWF0LnYxLk1vZHVsZRIoCgtxdWFyYW50aW5lZBgCIAMoCzITLmxlYXQudjEuUXVhcmFudGluZSIlChBHZXRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI0ChFHZXRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIoChNVbmxvYWRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI3ChRVbmxvYWRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIpChRSZWxlYXNlTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiQAoVUmVsZWFzZU1vZHVsZVJlc3BvbnNlEg4KBmRpZ2VzdBgBIAEoCRIXCg93YXNfcXVhcmFudGluZWQYAiABKAgygQMKDU1vZHVsZVNlcnZpY2USRQoKTG9hZE1vZHVsZRIaLmxlYXQudjEuTG9hZE1vZHVsZVJlcXVlc3QaGy5sZWF0LnYxLkxvYWRNb2R1bGVSZXNwb25zZRJICgtMaXN0TW9kdWxlcxIbLmxlYXQudjEuTGlzdE1vZHVsZXNSZXF1ZXN0GhwubGVhdC52MS5MaXN0TW9kdWxlc1Jlc3BvbnNlEkIKCUdldE1vZHVsZRIZLmxlYXQudjEuR2V0TW9kdWxlUmVxdWVzdBoaLmxlYXQudjEuR2V0TW9kdWxlUmVzcG9uc2USSwoMVW5sb2FkTW9kdWxlEhwubGVhdC52MS5VbmxvYWRNb2R1bGVSZXF1ZXN0Gh0ubGVhdC52MS5VbmxvYWRNb2R1bGVSZXNwb25zZRJOCg1SZWxlYXNlTW9kdWxlEh0ubGVhdC52MS5SZWxlYXNlTW9kdWxlUmVxdWVzdBoeLmxlYXQudjEuUmVsZWFzZU1vZHVsZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSKCAQoRTG9hZE1vZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEgwKBHdhc20YAyABKAwSGgoSc2FtcGxlX2NvbmZpZ19qc29uGAQgASgJEg8KB2RyeV9ydW4YBSABKAgSEwoLbm9fYWN0aXZhdGUYBiABKAgiTQoSTG9hZE1vZHVsZVJlc3BvbnNlEh8KBm1vZHVsZRgBIAEoCzIPLmxlYXQudjEuTW9kdWxlEhYKDmFscmVhZHlfbG9hZGVkGAIgASgIIl0KE1VwbG9hZE1vZHVsZVJlcXVlc3QSLAoGbW9kdWxlGAEgASgLMhoubGVhdC52MS5Mb2FkTW9kdWxlUmVxdWVzdEgAEg8KBWNodW5rGAIgASgMSABCBwoFcGllY2UiTwoUVXBsb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSFgoOYWxyZWFkeV9sb2FkZWQYAiABKAgiKgoVQWN0aXZhdGVNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSJrChZBY3RpdmF0ZU1vZHVsZVJlc3BvbnNlEh8KBm1vZHVsZRgBIAEoCzIPLmxlYXQudjEuTW9kdWxlEhgKEHByZXZpb3VzX3ZlcnNpb24YAiABKAkSFgoOYWxyZWFkeV9hY3RpdmUYAyABKAgiJQoVUm9sbGJhY2tNb2R1bGVSZXF1ZXN0EgwKBG5hbWUYASABKAkiUwoWUm9sbGJhY2tNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZRIYChBwcmV2aW91c192ZXJzaW9uGAIgASgJIicKF0dldE1vZHVsZUhpc3RvcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkiRAoYR2V0TW9kdWxlSGlzdG9yeVJlc3BvbnNlEigKC2FjdGl2YXRpb25zGAEgAygLMhMubGVhdC52MS5BY3RpdmF0aW9uIoABCgpBY3RpdmF0aW9uEg8KB3ZlcnNpb24YASABKAkSDgoGZGlnZXN0GAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBWNhdXNlGAQgASgOMhgubGVhdC52MS5BY3RpdmF0aW9uQ2F1c2UimAIKBk1vZHVsZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGZGlnZXN0GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAQSLQoJbG9hZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21waWxlX3VzGAYgASgEEgsKA2FiaRgHIAEoCRIPCgdpbXBvcnRzGAggAygJEg8KB2V4cG9ydHMYCSADKAkSDgoGYWN0aXZlGAogASgIEg8KB3VzZWRfYnkYCyADKAkSJwoKcXVhcmFudGluZRgMIAEoCzITLmxlYXQudjEuUXVhcmFudGluZRIPCgdwcm9ibGVtGA0gASgJIpoBCgpRdWFyYW50aW5lEg4KBmRpZ2VzdBgBIAEoCRIuCgpzaW5jZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aHkYBCABKAkSDwoHc3RyaWtlcxgFIAEoDSIiChJMaXN0TW9kdWxlc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJhChNMaXN0TW9kdWxlc1Jlc3BvbnNlEiAKB21vZHVsZXMYASADKAsyDy5sZWF0LnYxLk1vZHVsZRIoCgtxdWFyYW50aW5lZBgCIAMoCzITLmxlYXQudjEuUXVhcmFudGluZSIlChBHZXRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI0ChFHZXRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIoChNVbmxvYWRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI3ChRVbmxvYWRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIpChRSZWxlYXNlTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiQAoVUmVsZWFzZU1vZHVsZVJlc3BvbnNlEg4KBmRpZ2VzdBgBIAEoCRIXCg93YXNfcXVhcmFudGluZWQYAiABKAgqxwEKD0FjdGl2YXRpb25DYXVzZRIgChxBQ1RJVkFUSU9OX0NBVVNFX1VOU1BFQ0lGSUVEEAASGQoVQUNUSVZBVElPTl9DQVVTRV9MT0FEEAESHQoZQUNUSVZBVElPTl9DQVVTRV9BQ1RJVkFURRACEh0KGUFDVElWQVRJT05fQ0FVU0VfUk9MTEJBQ0sQAxIcChhBQ1RJVkFUSU9OX0NBVVNFX1BST01PVEUQBBIbChdBQ1RJVkFUSU9OX0NBVVNFX1VOTE9BRBAFMs8FCg1Nb2R1bGVTZXJ2aWNlEkUKCkxvYWRNb2R1bGUSGi5sZWF0LnYxLkxvYWRNb2R1bGVSZXF1ZXN0GhsubGVhdC52MS5Mb2FkTW9kdWxlUmVzcG9uc2USTQoMVXBsb2FkTW9kdWxlEhwubGVhdC52MS5VcGxvYWRNb2R1bGVSZXF1ZXN0Gh0ubGVhdC52MS5VcGxvYWRNb2R1bGVSZXNwb25zZSgBElEKDkFjdGl2YXRlTW9kdWxlEh4ubGVhdC52MS5BY3RpdmF0ZU1vZHVsZVJlcXVlc3QaHy5sZWF0LnYxLkFjdGl2YXRlTW9kdWxlUmVzcG9uc2USUQoOUm9sbGJhY2tNb2R1bGUSHi5sZWF0LnYxLlJvbGxiYWNrTW9kdWxlUmVxdWVzdBofLmxlYXQudjEuUm9sbGJhY2tNb2R1bGVSZXNwb25zZRJXChBHZXRNb2R1bGVIaXN0b3J5EiAubGVhdC52MS5HZXRNb2R1bGVIaXN0b3J5UmVxdWVzdBohLmxlYXQudjEuR2V0TW9kdWxlSGlzdG9yeVJlc3BvbnNlEkgKC0xpc3RNb2R1bGVzEhsubGVhdC52MS5MaXN0TW9kdWxlc1JlcXVlc3QaHC5sZWF0LnYxLkxpc3RNb2R1bGVzUmVzcG9uc2USQgoJR2V0TW9kdWxlEhkubGVhdC52MS5HZXRNb2R1bGVSZXF1ZXN0GhoubGVhdC52MS5HZXRNb2R1bGVSZXNwb25zZRJLCgxVbmxvYWRNb2R1bGUSHC5sZWF0LnYxLlVubG9hZE1vZHVsZVJlcXVlc3QaHS5sZWF0LnYxLlVubG9hZE1vZHVsZVJlc3BvbnNlEk4KDVJlbGVhc2VNb2R1bGUSHS5sZWF0LnYxLlJlbGVhc2VNb2R1bGVSZXF1ZXN0Gh4ubGVhdC52MS5SZWxlYXNlTW9kdWxlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A request to load a module.
@@ -57,6 +57,13 @@ export type LoadModuleRequest = Message<"leat.v1.LoadModuleRequest"> & {
    * @generated from field: bool dry_run = 5;
    */
   dryRun: boolean;
+
+  /**
+   * Leave the version active that is. Else the loaded one becomes active.
+   *
+   * @generated from field: bool no_activate = 6;
+   */
+  noActivate: boolean;
 };
 
 /**
@@ -93,6 +100,260 @@ export type LoadModuleResponse = Message<"leat.v1.LoadModuleResponse"> & {
  */
 export const LoadModuleResponseSchema: GenMessage<LoadModuleResponse> = /*@__PURE__*/
   messageDesc(file_leat_v1_module, 1);
+
+/**
+ * A piece of a module to load.
+ *
+ * @generated from message leat.v1.UploadModuleRequest
+ */
+export type UploadModuleRequest = Message<"leat.v1.UploadModuleRequest"> & {
+  /**
+   * What this message brings.
+   *
+   * @generated from oneof leat.v1.UploadModuleRequest.piece
+   */
+  piece: {
+    /**
+     * The first message: the module, without its bytes.
+     *
+     * @generated from field: leat.v1.LoadModuleRequest module = 1;
+     */
+    value: LoadModuleRequest;
+    case: "module";
+  } | {
+    /**
+     * The others: the next bytes.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message leat.v1.UploadModuleRequest.
+ * Use `create(UploadModuleRequestSchema)` to create a new message.
+ */
+export const UploadModuleRequestSchema: GenMessage<UploadModuleRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 2);
+
+/**
+ * Describes the module that was loaded.
+ *
+ * @generated from message leat.v1.UploadModuleResponse
+ */
+export type UploadModuleResponse = Message<"leat.v1.UploadModuleResponse"> & {
+  /**
+   * The module as the server now knows it.
+   *
+   * @generated from field: leat.v1.Module module = 1;
+   */
+  module?: Module | undefined;
+
+  /**
+   * Whether this exact module was there already, so that nothing changed.
+   *
+   * @generated from field: bool already_loaded = 2;
+   */
+  alreadyLoaded: boolean;
+};
+
+/**
+ * Describes the message leat.v1.UploadModuleResponse.
+ * Use `create(UploadModuleResponseSchema)` to create a new message.
+ */
+export const UploadModuleResponseSchema: GenMessage<UploadModuleResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 3);
+
+/**
+ * A request to make a version active.
+ *
+ * @generated from message leat.v1.ActivateModuleRequest
+ */
+export type ActivateModuleRequest = Message<"leat.v1.ActivateModuleRequest"> & {
+  /**
+   * `name@version` or `sha256:<64 hex digits>`; `name` alone when only one version is loaded.
+   *
+   * @generated from field: string reference = 1;
+   */
+  reference: string;
+};
+
+/**
+ * Describes the message leat.v1.ActivateModuleRequest.
+ * Use `create(ActivateModuleRequestSchema)` to create a new message.
+ */
+export const ActivateModuleRequestSchema: GenMessage<ActivateModuleRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 4);
+
+/**
+ * The version is active.
+ *
+ * @generated from message leat.v1.ActivateModuleResponse
+ */
+export type ActivateModuleResponse = Message<"leat.v1.ActivateModuleResponse"> & {
+  /**
+   * The module that is active now.
+   *
+   * @generated from field: leat.v1.Module module = 1;
+   */
+  module?: Module | undefined;
+
+  /**
+   * The version that was active before; empty when there was none.
+   *
+   * @generated from field: string previous_version = 2;
+   */
+  previousVersion: string;
+
+  /**
+   * Whether it was active already, so that nothing changed.
+   *
+   * @generated from field: bool already_active = 3;
+   */
+  alreadyActive: boolean;
+};
+
+/**
+ * Describes the message leat.v1.ActivateModuleResponse.
+ * Use `create(ActivateModuleResponseSchema)` to create a new message.
+ */
+export const ActivateModuleResponseSchema: GenMessage<ActivateModuleResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 5);
+
+/**
+ * A request to go back to the version that was active before.
+ *
+ * @generated from message leat.v1.RollbackModuleRequest
+ */
+export type RollbackModuleRequest = Message<"leat.v1.RollbackModuleRequest"> & {
+  /**
+   * The module's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message leat.v1.RollbackModuleRequest.
+ * Use `create(RollbackModuleRequestSchema)` to create a new message.
+ */
+export const RollbackModuleRequestSchema: GenMessage<RollbackModuleRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 6);
+
+/**
+ * The earlier version is active.
+ *
+ * @generated from message leat.v1.RollbackModuleResponse
+ */
+export type RollbackModuleResponse = Message<"leat.v1.RollbackModuleResponse"> & {
+  /**
+   * The module that is active now.
+   *
+   * @generated from field: leat.v1.Module module = 1;
+   */
+  module?: Module | undefined;
+
+  /**
+   * The version that was gone back from.
+   *
+   * @generated from field: string previous_version = 2;
+   */
+  previousVersion: string;
+};
+
+/**
+ * Describes the message leat.v1.RollbackModuleResponse.
+ * Use `create(RollbackModuleResponseSchema)` to create a new message.
+ */
+export const RollbackModuleResponseSchema: GenMessage<RollbackModuleResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 7);
+
+/**
+ * A request for the history of a name.
+ *
+ * @generated from message leat.v1.GetModuleHistoryRequest
+ */
+export type GetModuleHistoryRequest = Message<"leat.v1.GetModuleHistoryRequest"> & {
+  /**
+   * The module's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message leat.v1.GetModuleHistoryRequest.
+ * Use `create(GetModuleHistoryRequestSchema)` to create a new message.
+ */
+export const GetModuleHistoryRequestSchema: GenMessage<GetModuleHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 8);
+
+/**
+ * The history of a name.
+ *
+ * @generated from message leat.v1.GetModuleHistoryResponse
+ */
+export type GetModuleHistoryResponse = Message<"leat.v1.GetModuleHistoryResponse"> & {
+  /**
+   * Newest first: the first one is active. At most 100 unless the server says otherwise.
+   *
+   * @generated from field: repeated leat.v1.Activation activations = 1;
+   */
+  activations: Activation[];
+};
+
+/**
+ * Describes the message leat.v1.GetModuleHistoryResponse.
+ * Use `create(GetModuleHistoryResponseSchema)` to create a new message.
+ */
+export const GetModuleHistoryResponseSchema: GenMessage<GetModuleHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 9);
+
+/**
+ * A version that became the active one of its name.
+ *
+ * @generated from message leat.v1.Activation
+ */
+export type Activation = Message<"leat.v1.Activation"> & {
+  /**
+   * The version.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * Its digest.
+   *
+   * @generated from field: string digest = 2;
+   */
+  digest: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 3;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Why.
+   *
+   * @generated from field: leat.v1.ActivationCause cause = 4;
+   */
+  cause: ActivationCause;
+};
+
+/**
+ * Describes the message leat.v1.Activation.
+ * Use `create(ActivationSchema)` to create a new message.
+ */
+export const ActivationSchema: GenMessage<Activation> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 10);
 
 /**
  * A module in the server.
@@ -164,7 +425,7 @@ export type Module = Message<"leat.v1.Module"> & {
   exports: string[];
 
   /**
-   * Whether `name` without a version means this one: true for the newest loaded version.
+   * Whether `name` without a version means this one.
    *
    * @generated from field: bool active = 10;
    */
@@ -198,7 +459,7 @@ export type Module = Message<"leat.v1.Module"> & {
  * Use `create(ModuleSchema)` to create a new message.
  */
 export const ModuleSchema: GenMessage<Module> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 2);
+  messageDesc(file_leat_v1_module, 11);
 
 /**
  * Why a module must not run for a while: the server process ended while it ran.
@@ -247,7 +508,7 @@ export type Quarantine = Message<"leat.v1.Quarantine"> & {
  * Use `create(QuarantineSchema)` to create a new message.
  */
 export const QuarantineSchema: GenMessage<Quarantine> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 3);
+  messageDesc(file_leat_v1_module, 12);
 
 /**
  * A request to list modules.
@@ -268,7 +529,7 @@ export type ListModulesRequest = Message<"leat.v1.ListModulesRequest"> & {
  * Use `create(ListModulesRequestSchema)` to create a new message.
  */
 export const ListModulesRequestSchema: GenMessage<ListModulesRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 4);
+  messageDesc(file_leat_v1_module, 13);
 
 /**
  * The loaded modules.
@@ -296,7 +557,7 @@ export type ListModulesResponse = Message<"leat.v1.ListModulesResponse"> & {
  * Use `create(ListModulesResponseSchema)` to create a new message.
  */
 export const ListModulesResponseSchema: GenMessage<ListModulesResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 5);
+  messageDesc(file_leat_v1_module, 14);
 
 /**
  * A request to describe a module.
@@ -317,7 +578,7 @@ export type GetModuleRequest = Message<"leat.v1.GetModuleRequest"> & {
  * Use `create(GetModuleRequestSchema)` to create a new message.
  */
 export const GetModuleRequestSchema: GenMessage<GetModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 6);
+  messageDesc(file_leat_v1_module, 15);
 
 /**
  * One module.
@@ -338,7 +599,7 @@ export type GetModuleResponse = Message<"leat.v1.GetModuleResponse"> & {
  * Use `create(GetModuleResponseSchema)` to create a new message.
  */
 export const GetModuleResponseSchema: GenMessage<GetModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 7);
+  messageDesc(file_leat_v1_module, 16);
 
 /**
  * A request to take a module out.
@@ -359,7 +620,7 @@ export type UnloadModuleRequest = Message<"leat.v1.UnloadModuleRequest"> & {
  * Use `create(UnloadModuleRequestSchema)` to create a new message.
  */
 export const UnloadModuleRequestSchema: GenMessage<UnloadModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 8);
+  messageDesc(file_leat_v1_module, 17);
 
 /**
  * The module is gone.
@@ -380,7 +641,7 @@ export type UnloadModuleResponse = Message<"leat.v1.UnloadModuleResponse"> & {
  * Use `create(UnloadModuleResponseSchema)` to create a new message.
  */
 export const UnloadModuleResponseSchema: GenMessage<UnloadModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 9);
+  messageDesc(file_leat_v1_module, 18);
 
 /**
  * A request to end a module's quarantine.
@@ -401,7 +662,7 @@ export type ReleaseModuleRequest = Message<"leat.v1.ReleaseModuleRequest"> & {
  * Use `create(ReleaseModuleRequestSchema)` to create a new message.
  */
 export const ReleaseModuleRequestSchema: GenMessage<ReleaseModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 10);
+  messageDesc(file_leat_v1_module, 19);
 
 /**
  * The module may run.
@@ -429,7 +690,69 @@ export type ReleaseModuleResponse = Message<"leat.v1.ReleaseModuleResponse"> & {
  * Use `create(ReleaseModuleResponseSchema)` to create a new message.
  */
 export const ReleaseModuleResponseSchema: GenMessage<ReleaseModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 11);
+  messageDesc(file_leat_v1_module, 20);
+
+/**
+ * Why a version became active.
+ *
+ * @generated from enum leat.v1.ActivationCause
+ */
+export const ActivationCause = {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It was loaded.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_LOAD = 1;
+   */
+  LOAD: 1,
+
+  /**
+   * It was asked for.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_ACTIVATE = 2;
+   */
+  ACTIVATE: 2,
+
+  /**
+   * The version after it was gone back from.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_ROLLBACK = 3;
+   */
+  ROLLBACK: 3,
+
+  /**
+   * A rollout of it was promoted.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_PROMOTE = 4;
+   */
+  PROMOTE: 4,
+
+  /**
+   * The active version was unloaded, and it was next.
+   *
+   * @generated from enum value: ACTIVATION_CAUSE_UNLOAD = 5;
+   */
+  UNLOAD: 5,
+} as const;
+
+/**
+ * Why a version became active.
+ *
+ * @generated from enum leat.v1.ActivationCause
+ */
+export type ActivationCause = (typeof ActivationCause)[keyof typeof ActivationCause] | UnknownEnum;
+
+/**
+ * Describes the enum leat.v1.ActivationCause.
+ */
+export const ActivationCauseSchema: GenEnum<ActivationCause> = /*@__PURE__*/
+  enumDesc(file_leat_v1_module, 0);
 
 /**
  * ModuleService loads WebAssembly modules into the server and takes them out.
@@ -452,6 +775,56 @@ export const ModuleService: GenService<{
     methodKind: "unary";
     input: typeof LoadModuleRequestSchema;
     output: typeof LoadModuleResponseSchema;
+  },
+  /**
+   * As LoadModule, of a binary that comes in pieces: the first message says what it is, the others bring the bytes.
+   *
+   * Errors: as LoadModule.
+   *
+   * @generated from rpc leat.v1.ModuleService.UploadModule
+   */
+  uploadModule: {
+    methodKind: "client_streaming";
+    input: typeof UploadModuleRequestSchema;
+    output: typeof UploadModuleResponseSchema;
+  },
+  /**
+   * Makes a loaded version the one that its bare name means. It is compiled and warmed first, and so are the stored
+   * pipelines that follow the name; then all of them move together. Batches in flight finish with the version before.
+   * A failure changes nothing.
+   *
+   * Errors: NOT_FOUND; INVALID_ARGUMENT (a bare name with several versions); FAILED_PRECONDITION (it fails its
+   * warm-up, a pipeline does not take it, it is in quarantine, its file is broken, or a rollout of the name runs).
+   *
+   * @generated from rpc leat.v1.ModuleService.ActivateModule
+   */
+  activateModule: {
+    methodKind: "unary";
+    input: typeof ActivateModuleRequestSchema;
+    output: typeof ActivateModuleResponseSchema;
+  },
+  /**
+   * Makes the version active that was active before the one that is, as ActivateModule does. A second rollback goes
+   * one version further back.
+   *
+   * Errors: NOT_FOUND; FAILED_PRECONDITION (no earlier version is loaded, or as ActivateModule).
+   *
+   * @generated from rpc leat.v1.ModuleService.RollbackModule
+   */
+  rollbackModule: {
+    methodKind: "unary";
+    input: typeof RollbackModuleRequestSchema;
+    output: typeof RollbackModuleResponseSchema;
+  },
+  /**
+   * Tells which versions of a name were active. Errors: NOT_FOUND.
+   *
+   * @generated from rpc leat.v1.ModuleService.GetModuleHistory
+   */
+  getModuleHistory: {
+    methodKind: "unary";
+    input: typeof GetModuleHistoryRequestSchema;
+    output: typeof GetModuleHistoryResponseSchema;
   },
   /**
    * Lists the loaded modules, ordered by name, then by load time.
