@@ -135,7 +135,10 @@ function makeCompletion(
     submit,
     answer: (job, result) => completion.answer(job, result),
     deadLetters,
-    onLettersLost: (err, letters) => logger.error({ err, letters }, "dead letters could not be kept"),
+    onLettersLost: (err, letters) => {
+      stats.lettersLost += letters;
+      logger.error({ err, letters }, "dead letters could not be kept");
+    },
   };
   return completion;
 }

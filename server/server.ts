@@ -155,7 +155,7 @@ class RunningServer implements LeatServer {
       health: this.#health,
       prometheusContentType,
       prometheusText: core.prometheusText,
-      remarks: () => quarantineRemarks(core.registry),
+      remarks: () => [...quarantineRemarks(core.registry), ...storeRemarks(this.deadLetters)],
     });
   }
 
@@ -239,6 +239,11 @@ function quarantineRemarks(registry: Registry): string[] {
       held.heldUntilMs === "released" ? "it is released" : new Date(held.heldUntilMs).toISOString();
     return `quarantined: ${module} since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
   });
+}
+
+/** A line while the store cannot be used: calls are served all the same. */
+function storeRemarks({ status }: DeadLetterStore): string[] {
+  return status.t === "ok" ? [] : [`dead letters cannot be kept: ${status.reason}`];
 }
 
 /** Takes `host:port` or `[v6]:port` apart. */

@@ -176,6 +176,9 @@ export class Aftermath {
 
   /** Keeps what failed for good; a failure whose letter cannot be kept goes to the caller without an id. */
   async #keepLetters(): Promise<void> {
+    // The letter that is run again stands for whatever comes of it. To write another one and remove it would leave both
+    // when the process dies in between.
+    if (this.#job.replayed) return;
     const letters: LetterOf[] = [];
     for (const [index, matters] of this.#matters) {
       for (const [place, matter] of matters.filter(({ letter }) => letter).entries()) {

@@ -55,6 +55,8 @@ export class BatchJob {
   aftermath: { abandon(nowMs: number): void } | undefined = undefined;
   /** How often its records were tried before. */
   priorAttempts = 0;
+  /** Whether its records are dead letters already: what fails again makes no other one. */
+  replayed = false;
   /** Whether nobody waits for it any more. */
   cancelled = false;
   /** Whether it was answered. */

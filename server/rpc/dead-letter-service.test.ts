@@ -12,7 +12,7 @@ import {
   ReplayDeadLettersResponseSchema,
 } from "@leat/proto";
 import type { Leat } from "@leat/sdk";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { draft, recordOf } from "../../test/kit/dead-letters.ts";
 import { encode } from "../../test/kit/raw-client.ts";
 import { request, valuesOf } from "../../test/kit/records.ts";
@@ -172,6 +172,17 @@ describe("a replay", () => {
     const [response] = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { ids: [id] } }));
     expect(response?.result?.failures).toMatchObject([{ code: "refused", deadLetterId: id }]);
     expect(await left()).toEqual([id]);
+  });
+
+  test("writes no second letter even for a moment, in which the server might die", async () => {
+    await keep("kept", "x", "a", "x");
+    const write = vi.spyOn(kit.server.deadLetters, "write");
+    const responses = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "kept" } }));
+    expect(responses.map(({ removed }) => removed)).toEqual([false, true, false]);
+    expect(write).not.toHaveBeenCalled();
+    write.mockRestore();
+    const { deadLetter } = await kit.leat.deadLetters.getDeadLetter({ id: "kept-0" });
+    expect(deadLetter?.attempts).toBe(2);
   });
 
   test("of what takes its worker down holds up none of the others", async () => {

@@ -80,12 +80,8 @@ async function replayOne(
   const result = await runAlone(engine, target, batchOf(letter.record), signal);
   let removed = false;
   if (result.failures.length > 0) {
-    // The pipeline may have made letters of its own of this failure. The old one stands for it.
-    const duplicateIds = result.failures
-      .map(({ deadLetterId }) => deadLetterId)
-      .filter((made) => made !== "");
     const attempts = Math.max(1, ...result.failures.map((failure) => failure.attempts));
-    const there = await deadLetters.recordReplay(id, { attempts, duplicateIds });
+    const there = await deadLetters.recordReplay(id, attempts);
     for (const failure of result.failures) failure.deadLetterId = there ? id : "";
   } else if (!keep) {
     removed = (await deadLetters.remove([id])) > 0;
@@ -120,7 +116,15 @@ async function runOnce(
 ): Promise<TransformResult> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<TransformResult>();
-  const call = { target, bytes, start: 0, end: bytes.length, traceparent: undefined, tracestate: undefined };
+  const call = {
+    target,
+    bytes,
+    start: 0,
+    end: bytes.length,
+    traceparent: undefined,
+    tracestate: undefined,
+    replayed: true,
+  };
   const cancel = startTransform(engine, call, (outcome) => {
     if (outcome instanceof LeatError) {
       reject(outcome);

@@ -21,6 +21,8 @@ export interface TransformCall {
   readonly end: number;
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
+  /** Whether the batch is a dead letter, which makes no other one. Default: no. */
+  readonly replayed?: boolean;
 }
 
 const cursor = new Cursor();
@@ -54,6 +56,7 @@ export function startTransform(
     const mergeable = pipeline.mergesCalls && isSmall(engine, call, records);
     const batch = { bytes, start, end, mergeable, sequence: 0, streamId: "" };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
+    if (call.replayed === true) job.replayed = true;
   };
   const records = check(engine, call);
   const pipeline = engine.registry.resolveNow(call.target);

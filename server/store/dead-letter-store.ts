@@ -92,14 +92,6 @@ export interface LetterTotals {
   readonly bytes: number;
 }
 
-/** How a letter's replay failed. */
-export interface ReplayFailure {
-  /** How often its record was tried this time. */
-  readonly attempts: number;
-  /** Letters that this replay itself gave rise to, which must not stay beside the old one. */
-  readonly duplicateIds: readonly string[];
-}
-
 /** Whether the store can be used. It is tried again with each call, so a failed one comes back by itself. */
 export type StoreStatus = { readonly t: "ok" } | { readonly t: "failed"; readonly reason: string };
 
@@ -233,10 +225,10 @@ export class DeadLetterStore implements DeadLetterSink {
     } while (after !== undefined && left > 0);
   }
 
-  /** Counts the attempts of a letter up whose record failed again. @returns whether it is still there */
-  async recordReplay(id: string, failure: ReplayFailure): Promise<boolean> {
+  /** Adds the attempts of a letter whose record failed again. @returns whether it is still there */
+  async recordReplay(id: string, attempts: number): Promise<boolean> {
     this.#checkOpen();
-    return (await this.#changes.push({ t: "replayed", id, failure }, id.length)) > 0;
+    return (await this.#changes.push({ t: "replayed", id, attempts }, id.length)) > 0;
   }
 
   /** Removes letters. @returns how many were there */

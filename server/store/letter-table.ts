@@ -11,7 +11,6 @@ import type {
   KeptDeadLetter,
   LetterFilter,
   LetterTotals,
-  ReplayFailure,
 } from "./dead-letter-store.ts";
 import type { LetterPosition, StoreCalls } from "./store-calls.ts";
 
@@ -101,8 +100,7 @@ export class LetterTable {
   }
 
   /** Counts a letter's attempts up. @returns 0 when it is gone */
-  replayed(id: string, { attempts, duplicateIds }: ReplayFailure): number {
-    this.remove(duplicateIds.filter((duplicate) => duplicate !== id));
+  replayed(id: string, attempts: number): number {
     const statement = this.#prepare("UPDATE dead_letters SET attempts = attempts + ? WHERE id = ?");
     return Number(statement.run(attempts, id).changes);
   }

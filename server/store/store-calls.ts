@@ -10,7 +10,6 @@ import type {
   KeptDeadLetter,
   LetterFilter,
   LetterTotals,
-  ReplayFailure,
 } from "./dead-letter-store.ts";
 import type { RegistryStep, StoredRegistry, StoredRevision } from "./registry-store.ts";
 
@@ -28,7 +27,7 @@ export interface StoreThreadStart {
 export type Change =
   | { readonly t: "add"; readonly letters: readonly DeadLetterDraft[] }
   | { readonly t: "remove"; readonly ids: readonly string[] }
-  | { readonly t: "replayed"; readonly id: string; readonly failure: ReplayFailure };
+  | { readonly t: "replayed"; readonly id: string; readonly attempts: number };
 
 /** A place between letters, in the order of their times. */
 export interface LetterPosition {

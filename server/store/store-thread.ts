@@ -67,7 +67,7 @@ function makeChange(letters: LetterTable, change: Change): number {
     case "remove":
       return letters.remove(change.ids);
     case "replayed":
-      return letters.replayed(change.id, change.failure);
+      return letters.replayed(change.id, change.attempts);
   }
 }
 

@@ -126,6 +126,9 @@ function registerDeadLetters(meter: Meter, stats: Stats): void {
   const group = new Group(meter);
   const letters = group.gauge(name.letters, { description: "Dead letters that are kept" });
   const bytes = group.gauge(name.letterBytes, { description: "Bytes of the dead letters", unit: "By" });
+  const lost = group.counter(name.lettersLost, {
+    description: "Failures whose dead letter could not be kept",
+  });
   const failed = group.gauge(name.letterStoreFailed, {
     description: "1 while the store of dead letters cannot be used",
   });
@@ -133,6 +136,7 @@ function registerDeadLetters(meter: Meter, stats: Stats): void {
     const figures = stats.deadLetters();
     result.observe(letters, figures.letters);
     result.observe(bytes, figures.bytes);
+    result.observe(lost, stats.lettersLost);
     result.observe(failed, figures.failed ? 1 : 0);
   });
 }

@@ -121,6 +121,8 @@ export const metricNames = {
   letters: "leat.dead_letters.kept",
   /** Their bytes. */
   letterBytes: "leat.dead_letters.bytes",
+  /** Failures whose dead letter could not be kept: they were told to the caller, without a letter's id. */
+  lettersLost: "leat.dead_letters.lost",
   /** 1 while the store of dead letters cannot be used, else 0. */
   letterStoreFailed: "leat.dead_letters.store_failed",
   /** Workers. Labels: state (`busy`, `idle`, `spare`). */

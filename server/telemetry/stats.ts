@@ -284,6 +284,8 @@ export class Stats {
   };
   /** Reads what is in quarantine. */
   quarantined: () => readonly QuarantinedModule[] = () => [];
+  /** Failures whose dead letter could not be kept. */
+  lettersLost = 0;
   /** The store of dead letters. */
   deadLetters: () => DeadLetterStats = () => ({ letters: 0, bytes: 0, failed: false });
   readonly #pipelines = new Map<string, PipelineStats>();

@@ -85,4 +85,5 @@ test("where the letter cannot be kept, the record fails without one, and is not 
   const result = await kit.raw.transform(request("kept", "a1", "x"));
   expect(shapeOf(result, 2)).toEqual({ values: ["1"], fanout: [1, 0], failures: ["1 refused@program"] });
   expect(result.failures[0]?.deadLetterId).toBe("");
+  expect(kit.server.stats.lettersLost).toBe(1);
 });
