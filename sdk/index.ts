@@ -46,4 +46,5 @@ export type {
   LoadBalancing,
   RetryOptions,
   TlsOptions,
+  TokenSource,
 } from "./transport/options.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { AccessControl } from "./access/access-control.ts";
 import { Admission } from "./admission/admission.ts";
 import type { Clock } from "./clock.ts";
 import { makeDataPath } from "./data-path.ts";
@@ -40,6 +41,8 @@ export interface CoreOptions {
   /** Takes dead letters in its place. */
   readonly deadLetterSink: DeadLetterSink | undefined;
   readonly supervision: SupervisionFiles | undefined;
+  /** Who may call. Closed with the rest. */
+  readonly access: AccessControl;
 }
 
 /** The files through which a server process and its supervisor talk beyond the process's death. */
@@ -68,6 +71,7 @@ export interface Core {
 export function makeCore(options: CoreOptions): Core {
   const { limits, clock, logger, telemetry } = options;
   const stats = new Stats(clock.nowMs(), limits);
+  stats.access = options.access.stats;
   const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
   const quarantine = new Quarantine(options.supervision?.quarantine, clock);
   if (quarantine.problem !== undefined)
@@ -100,6 +104,7 @@ export function makeCore(options: CoreOptions): Core {
     admission,
     tracer,
     deadLetters: options.deadLetters,
+    gate: options.access.gate,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
     scheduler,
     snapshot: (pipeline) => {
@@ -107,6 +112,7 @@ export function makeCore(options: CoreOptions): Core {
       return takeSnapshot(stats, { pipeline, clock });
     },
   });
+  const stopChecks = options.access.gate && checkCallers(engine, limits.accessCheckMs);
   return {
     limits,
     logger,
@@ -119,6 +125,8 @@ export function makeCore(options: CoreOptions): Core {
       return metrics.prometheusText();
     },
     close: async () => {
+      stopChecks?.();
+      options.access.close();
       await pool.close();
       await options.deadLetters.close();
       ledger?.close();
@@ -126,4 +134,12 @@ export function makeCore(options: CoreOptions): Core {
       await telemetry.shutdown();
     },
   };
+}
+
+/** Ends streams of callers whose credentials have expired, also where nothing comes. @returns a function that stops that */
+function checkCallers(engine: Engine, intervalMs: number): () => void {
+  const timer = setInterval(() => {
+    for (const stream of [...engine.streams]) stream.checkCaller();
+  }, intervalMs).unref();
+  return () => clearInterval(timer);
 }

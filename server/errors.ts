@@ -18,6 +18,8 @@ export type StatusName =
   | "RESOURCE_EXHAUSTED"
   | "FAILED_PRECONDITION"
   | "UNAVAILABLE"
+  | "UNAUTHENTICATED"
+  | "PERMISSION_DENIED"
   | "INTERNAL";
 
 /** Names a limit, its value and what was measured. */
@@ -166,6 +168,32 @@ export const catalogue = {
   STORE_UNAVAILABLE: entry(
     "UNAVAILABLE",
     (d: { problem: string }) => `the store cannot be used: ${d.problem}`,
+  ),
+  CREDENTIALS_MISSING: entry(
+    "UNAUTHENTICATED",
+    () => "the call shows no credentials; send a bearer token, or connect with a client certificate",
+  ),
+  CREDENTIALS_INVALID: entry("UNAUTHENTICATED", () => "the credentials are not valid here"),
+  CREDENTIALS_EXPIRED: entry(
+    "UNAUTHENTICATED",
+    () => "the credentials are not valid any more; show fresh ones",
+  ),
+  KEYS_UNAVAILABLE: entry(
+    "UNAVAILABLE",
+    () => "the keys that tokens are checked with cannot be fetched at the moment",
+  ),
+  ROLE_MISSING: entry(
+    "PERMISSION_DENIED",
+    (d: { method: string; role: string }) => `${d.method} needs the role ${d.role}`,
+  ),
+  PIPELINE_FORBIDDEN: entry(
+    "PERMISSION_DENIED",
+    (d: { pipeline: string; role: string }) =>
+      `the role ${d.role} is not granted for ${d.pipeline === "*" ? "all pipelines" : `pipeline ${d.pipeline}`}`,
+  ),
+  INLINE_CHAIN_FORBIDDEN: entry(
+    "PERMISSION_DENIED",
+    () => "running chains of modules that a call brings along needs a grant with inline",
   ),
   INTERNAL: entry("INTERNAL", (d: { problem: string }) => `internal error: ${d.problem}`),
 } as const;

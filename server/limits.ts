@@ -165,6 +165,24 @@ export interface Limits {
   maxRestarts: number;
   /** The time over which restarts are counted. Default 60 s. */
   restartWindowMs: number;
+  /** Principals in the access file. Default 1,000. */
+  maxPrincipals: number;
+  /** A caller's `authorization` header; a longer one is refused unread. Default 8 KiB. */
+  maxTokenBytes: number;
+  /** Tokens whose check is remembered; the one unused for longest gives way. Default 10,000. */
+  maxRememberedTokens: number;
+  /** How long a token's check is remembered, unless it expires before. Default 60 s. */
+  maxTokenRememberedMs: number;
+  /** How long a signed token counts as valid before and after its time, since clocks differ. Default 30 s. */
+  maxClockSkewMs: number;
+  /** The issuer's key set, where it is fetched. Default 256 KiB. */
+  maxKeySetBytes: number;
+  /** One fetch of the issuer's key set. Default 5,000 ms. */
+  maxKeyFetchMs: number;
+  /** Lines in the log a second about refused calls; further ones are counted. Default 10. */
+  maxRefusalLinesPerSecond: number;
+  /** How often the files of certificates and access are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
+  accessCheckMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
   maxDrainMs: number;
 }
@@ -243,6 +261,15 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxBreakerWindow: 1_000,
   maxRestarts: 20,
   restartWindowMs: 60_000,
+  maxPrincipals: 1_000,
+  maxTokenBytes: 8 * KiB,
+  maxRememberedTokens: 10_000,
+  maxTokenRememberedMs: 60_000,
+  maxClockSkewMs: 30_000,
+  maxKeySetBytes: 256 * KiB,
+  maxKeyFetchMs: 5_000,
+  maxRefusalLinesPerSecond: 10,
+  accessCheckMs: 2_000,
   maxDrainMs: 30_000,
 });
 

@@ -6,7 +6,10 @@
 
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { AccessControl } from "./access/access-control.ts";
+import type { TlsFiles } from "./access/certificates.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { checkExposure } from "./config/exposure.ts";
 import { type Core, type CoreOptions, makeCore, type SupervisionFiles } from "./core.ts";
 import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
@@ -34,6 +37,14 @@ export interface ServerOptions {
   readonly grpcAddress?: string;
   /** Where HTTP listens; false for no HTTP. Default 127.0.0.1:7071. */
   readonly httpAddress?: string | false;
+  /** The names under which the HTTP door may be called. Default: those of this machine, where it listens on that alone; else any. */
+  readonly httpHosts?: readonly string[] | undefined;
+  /** The server's certificate. Default: no TLS. */
+  readonly tls?: TlsFiles | undefined;
+  /** The access file, which says who may do what. Default: everybody may do everything. */
+  readonly accessFile?: string | undefined;
+  /** Lets others reach the server although it has no TLS or asks nobody who they are. Default false. */
+  readonly insecureExpose?: boolean;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<Limits>;
   /** The log. Default: errors only, to stderr. */
@@ -68,11 +79,16 @@ export interface LeatServer extends AsyncDisposable {
   readonly stats: Stats;
   /** The records that pipelines gave up on. */
   readonly deadLetters: DeadLetterStore;
+  /** Looks at the files of certificates and access at once, rather than at the next `accessCheckMs`. Resolves when what has changed is taken or refused. */
+  checkAccessFiles(): Promise<void>;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
   /** Ends at once: calls in flight fail. */
   close(): Promise<void>;
 }
+
+const defaultGrpcAddress = "127.0.0.1:7070";
+const defaultHttpAddress = "127.0.0.1:7071";
 
 /** The database in `dataFolder`, and the folder of module binaries. */
 const storeFile = "leat.sqlite";
@@ -85,19 +101,33 @@ const modulesFolder = "modules";
  * await using server = await startServer({ grpcAddress: "127.0.0.1:0", httpAddress: false });
  */
 export async function startServer(options: ServerOptions = {}): Promise<LeatServer> {
+  const { grpcAddress = defaultGrpcAddress, httpAddress = defaultHttpAddress } = options;
+  checkExposure({
+    hosts: {
+      "grpc.address": parseAddress(grpcAddress)[0],
+      ...(httpAddress !== false && { "http.address": parseAddress(httpAddress)[0] }),
+    },
+    tls: options.tls !== undefined,
+    access: options.accessFile !== undefined,
+    insecure: options.insecureExpose === true,
+  });
   const limits = resolveLimits(options.limits);
   setEngineFlags(limits);
   const logger = options.logger ?? createLogger({ level: "error" });
+  const clock = options.clock ?? systemClock;
+  const access = new AccessControl(
+    { accessFile: options.accessFile, tls: options.tls },
+    { limits, clock, logger },
+  );
   const telemetry = await startTelemetry({
     serviceVersion: serverVersion,
     log: logger,
     ...(options.telemetryEnv === undefined ? {} : { env: options.telemetryEnv }),
   });
-  const clock = options.clock ?? systemClock;
   const { tracer, supervision } = options;
   const stores = openStores(options, limits, clock, logger);
-  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, ...stores });
-  const server = new RunningServer(core, options);
+  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, access, ...stores });
+  const server = new RunningServer(core, access, options);
   await server.start();
   return server;
 }
@@ -135,6 +165,7 @@ class RunningServer implements LeatServer {
   readonly stats: Stats;
   readonly deadLetters: DeadLetterStore;
   readonly #core: Core;
+  readonly #access: AccessControl;
   readonly #options: ServerOptions;
   readonly #health = new HealthBoard();
   readonly #grpc: GrpcDoor;
@@ -143,31 +174,35 @@ class RunningServer implements LeatServer {
   #ended: Promise<void> | undefined;
   readonly #ending = new AbortController();
 
-  constructor(core: Core, options: ServerOptions) {
+  constructor(core: Core, access: AccessControl, options: ServerOptions) {
+    const { certificates } = access;
     this.#core = core;
+    this.#access = access;
     this.#options = options;
     this.registry = core.registry;
     this.stats = core.stats;
     this.deadLetters = core.engine.deadLetters;
-    this.#grpc = new GrpcDoor(core.engine, this.#health);
+    this.#grpc = new GrpcDoor(core.engine, this.#health, certificates);
     if (options.httpAddress === false) return;
     this.#http = new HttpDoor(core.engine, {
       health: this.#health,
       prometheusContentType,
       prometheusText: core.prometheusText,
+      certificates,
+      hosts: options.httpHosts,
       remarks: () => [...quarantineRemarks(core.registry), ...storeRemarks(this.deadLetters)],
     });
   }
 
   async start(): Promise<void> {
-    const { grpcAddress = "127.0.0.1:7070", httpAddress, prepare } = this.#options;
+    const { grpcAddress = defaultGrpcAddress, httpAddress, prepare } = this.#options;
     try {
       // Each takes threads of its own.
       await Promise.all([this.#core.pool.start(), this.deadLetters.opened]);
       await this.#restore();
       await prepare?.(this.registry);
       this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));
-      this.httpPort = await this.#http?.listen(...parseAddress(httpAddress || "127.0.0.1:7071"));
+      this.httpPort = await this.#http?.listen(...parseAddress(httpAddress || defaultHttpAddress));
     } catch (error) {
       await this.close();
       throw error;
@@ -194,6 +229,10 @@ class RunningServer implements LeatServer {
     await this.registry.warmUp(signal, rest, (pipeline, err) =>
       this.#core.logger.error({ pipeline, err }, "a restored pipeline cannot be built"),
     );
+  }
+
+  checkAccessFiles(): Promise<void> {
+    return this.#access.check();
   }
 
   drain(): Promise<void> {

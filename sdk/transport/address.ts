@@ -22,6 +22,8 @@ export interface ResolvedAddresses {
   readonly targets: readonly ChannelTarget[];
   /** What calls name as the server, as in a URL: the first address. */
   readonly authority: string;
+  /** The hosts by name or IP address; empty text where an address is in words of grpc-js. */
+  readonly hosts: readonly string[];
   /** Whether the addresses were `https:` URLs. */
   readonly secure: boolean;
 }
@@ -71,12 +73,14 @@ export function resolveAddresses(addresses: readonly string[]): ResolvedAddresse
     throw new TypeError(`addresses mix https: with others: ${addresses.join(", ")}`);
   }
   const authority = (parsed[0]?.target ?? "").replace(/^[a-z0-9]+:\/*/, "");
+  const hosts = parsed.map(({ host = "", target }) => (target.startsWith("unix:") ? "localhost" : host));
   const ips = parsed.map(({ host = "" }) => host).filter((host) => isIP(host) > 0);
   const joined = (part: (address: ParsedAddress) => string): string => parsed.map(part).join(",");
   if (parsed.length > 1 && ips.length === parsed.length && ips.every(isIPv4)) {
     return {
       targets: [{ target: `ipv4:${joined(({ host, port }) => `${host}:${port}`)}`, ips }],
       authority,
+      hosts,
       secure,
     };
   }
@@ -84,9 +88,10 @@ export function resolveAddresses(addresses: readonly string[]): ResolvedAddresse
     return {
       targets: [{ target: `ipv6:${joined(({ host, port }) => `[${host}]:${port}`)}`, ips }],
       authority,
+      hosts,
       secure,
     };
   }
   const targets = parsed.map(({ target, host = "" }) => ({ target, ips: isIP(host) > 0 ? [host] : [] }));
-  return { targets, authority, secure };
+  return { targets, authority, hosts, secure };
 }

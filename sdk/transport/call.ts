@@ -5,6 +5,7 @@ import type { ChannelInterface, Metadata } from "@grpc/grpc-js";
 import { status as grpcStatus } from "@grpc/grpc-js";
 
 import { PreEncoded } from "../wire/pre-encoded.ts";
+import type { Authorise } from "./token.ts";
 
 /** One call on a grpc-js channel, in bytes: below its client classes and their Node streams. */
 export type ByteCall = ReturnType<ChannelInterface["createCall"]>;
@@ -15,6 +16,8 @@ export interface CallSettings {
   readonly pickChannel: () => ChannelInterface;
   /** Smaller messages go uncompressed; `Infinity` when nothing is compressed. */
   readonly compressMinBytes: number;
+  /** Adds the caller's credentials to what a call sends. */
+  readonly authorise?: Authorise | undefined;
 }
 
 /** What one call is made with. */

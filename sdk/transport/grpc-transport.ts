@@ -11,6 +11,7 @@ import { toMetadata } from "./headers.ts";
 import type { GrpcTransportOptions } from "./options.ts";
 import { channelCredentials, channelOptions } from "./options.ts";
 import { callStreaming } from "./streaming.ts";
+import { type Authorise, authoriser } from "./token.ts";
 import { callUnary } from "./unary.ts";
 
 /**
@@ -66,7 +67,8 @@ export interface GrpcTransport extends Transport {
  */
 export function createGrpcTransport(options: GrpcTransportOptions = {}): GrpcTransport {
   const addresses = options.addresses ?? [options.address ?? defaultAddress];
-  const { targets, authority, secure } = resolveAddresses(addresses);
+  const { targets, authority, hosts, secure } = resolveAddresses(addresses);
+  const authorise = authoriser(options, { hosts, secure });
   const parts = targets.map((target) => ({
     target: target.target,
     credentials: channelCredentials(options, target, secure),
@@ -77,6 +79,7 @@ export function createGrpcTransport(options: GrpcTransportOptions = {}): GrpcTra
   const settings: CallSettings = {
     pickChannel: () => channels.pick(),
     compressMinBytes: options.compression === "gzip" ? (options.compressMinBytes ?? 1_024) : 0,
+    authorise,
   };
   return {
     target: targets.map(({ target }) => target).join(" "),
@@ -98,15 +101,18 @@ function effectiveTimeoutMs(
 }
 
 function callRequest(
+  authorise: Authorise | undefined,
   header: HeadersInput,
   timeoutMs: number | undefined,
   signal: AbortSignal | undefined,
-): CallRequest {
-  return {
-    metadata: toMetadata(header),
+): CallRequest | Promise<CallRequest> {
+  const metadata = toMetadata(header);
+  const request = {
+    metadata,
     deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
     signal,
   };
+  return authorise === undefined ? request : authorise(metadata).then(() => request);
 }
 
 function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl: string): Transport["unary"] {
@@ -114,7 +120,12 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
   return async (method, signal, timeout, header, input, contextValues) => {
     const timeoutMs = effectiveTimeoutMs(timeout, options.defaultTimeoutMs);
     if (!interceptors?.length) {
-      return callUnary(settings, method, input, callRequest(header, timeoutMs, signal));
+      return callUnary(
+        settings,
+        method,
+        input,
+        await callRequest(settings.authorise, header, timeoutMs, signal),
+      );
     }
     return runUnaryCall({
       interceptors,
@@ -126,12 +137,12 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
         method,
         message: input,
       },
-      next: (request) =>
+      next: async (request) =>
         callUnary(
           settings,
           method,
           request.message as MessageInitShape<typeof method.input>,
-          callRequest(request.header, timeoutMs, request.signal),
+          await callRequest(settings.authorise, request.header, timeoutMs, request.signal),
         ),
     });
   };
@@ -147,19 +158,24 @@ function streamOf(
     // The default timeout is for unary calls: a stream lives as long as its producer.
     const timeoutMs = effectiveTimeoutMs(timeout, undefined);
     if (!interceptors?.length) {
-      return callStreaming(settings, method, input, callRequest(header, timeoutMs, signal));
+      return callStreaming(
+        settings,
+        method,
+        input,
+        await callRequest(settings.authorise, header, timeoutMs, signal),
+      );
     }
     return runStreamingCall({
       interceptors,
       ...(signal && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
       req: { ...commonRequest(baseUrl, method, header, contextValues), stream: true, method, message: input },
-      next: (request) =>
+      next: async (request) =>
         callStreaming(
           settings,
           method,
           request.message as AsyncIterable<MessageShape<typeof method.input>>,
-          callRequest(request.header, timeoutMs, request.signal),
+          await callRequest(settings.authorise, request.header, timeoutMs, request.signal),
         ),
     });
   };

@@ -39,6 +39,18 @@ export interface TlsOptions {
 }
 
 /**
+ * A bearer token, or a function that is asked for one with each call and each stream: keep it until it expires there.
+ *
+ * @example
+ * import { readFile } from "node:fs/promises";
+ * import { Leat, type TokenSource } from "@leat/sdk";
+ *
+ * const token: TokenSource = async () => (await readFile("/run/secrets/leat-token", "utf8")).trim();
+ * await using leat = new Leat({ address: "https://leat.example.com:7070", token });
+ */
+export type TokenSource = string | (() => string | Promise<string>);
+
+/**
  * Pings that find a dead connection. gRPC: `keepalive_time`, `keepalive_timeout`, `keepalive_permit_without_calls`.
  *
  * @example
@@ -108,6 +120,10 @@ export interface GrpcTransportOptions {
   tls?: boolean | TlsOptions;
   /** Credentials made with grpc-js, in place of `tls`. */
   credentials?: ChannelCredentials;
+  /** The bearer token of each call, or what gives it. */
+  token?: TokenSource;
+  /** Send the token without TLS to other machines, too. Default false: whoever is on the way could take it. */
+  insecureToken?: boolean;
   /** Pings on quiet connections; false turns them off. */
   keepalive?: KeepaliveOptions | false;
   /** How calls are spread over the addresses. Default `round_robin`. */

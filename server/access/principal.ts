@@ -4,20 +4,7 @@
  * @module
  */
 
-/** What may be done, from least to most: each role may do what those before it may. */
-export const roles = ["data", "operator", "admin"] as const;
-
-/** What may be done. */
-export type Role = (typeof roles)[number];
-
-/** Something that a principal may do. */
-export interface Grant {
-  readonly role: Role;
-  /** The pipelines for which it holds: names, in which `*` stands for any characters. `*` alone is all, and the server itself. */
-  readonly pipelines: readonly string[];
-  /** Whether chains of modules that a call brings along may be run. */
-  readonly inline: boolean;
-}
+import type { Grant } from "../config/access-file.ts";
 
 /** Who makes a call. */
 export interface Principal {
@@ -28,6 +15,8 @@ export interface Principal {
   readonly grants: readonly Grant[];
   /** When what it showed ceases to be valid, in milliseconds since the Unix epoch; undefined for never. */
   readonly expiresAtMs: number | undefined;
+  /** Changes when the access file says something else of it. */
+  readonly revision: string;
 }
 
 /** Who calls a server that asks nobody: everybody may do everything. */
@@ -36,4 +25,8 @@ export const anonymous: Principal = {
   by: "nothing",
   grants: [{ role: "admin", pipelines: ["*"], inline: true }],
   expiresAtMs: undefined,
+  revision: "",
 };
+
+/** Who calls what is open to everybody on a server that asks: it may do nothing else. */
+export const nobody: Principal = { ...anonymous, grants: [] };

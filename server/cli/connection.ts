@@ -7,7 +7,7 @@
 import type { Leat, TargetInput } from "@leat/sdk";
 import type { Command } from "commander";
 import { CommandError, usageError } from "./failure.ts";
-import { addressOf } from "./options.ts";
+import { addressOf, credentialsOf } from "./options.ts";
 
 /**
  * Runs something with a client of the server that the command names, and closes it.
@@ -21,8 +21,9 @@ export async function withLeat<T>(command: Command, use: (leat: Leat) => Promise
   const addresses = given.split(",").map((address) => address.trim());
   const open = (): Leat => {
     try {
-      return new Leat({ addresses });
+      return new Leat({ addresses, ...credentialsOf(command) });
     } catch (error) {
+      if (error instanceof CommandError) throw error;
       throw usageError(`--address: ${(error as Error).message}`);
     }
   };

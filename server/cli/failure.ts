@@ -43,6 +43,8 @@ const advice: Readonly<Record<string, string>> = {
   DEAD_LETTER_NOT_FOUND: '"leat dead-letters list" shows what is kept',
   MODULE_INIT_FAILED: "give it a configuration that it takes",
   MODULE_QUARANTINED: '"leat module release" ends that, and so does another version',
+  CREDENTIALS_MISSING: "give --token-file or LEAT_TOKEN, or a client certificate, before the subcommand",
+  CREDENTIALS_EXPIRED: "get a fresh token",
   QUEUE_FULL: "try again later, or with fewer streams",
   DRAINING: "try again when it is back",
 };

@@ -5,6 +5,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import type { TlsOptions } from "@leat/sdk";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Kind } from "../config/kinds.ts";
 import { usageError } from "./failure.ts";
@@ -38,6 +39,51 @@ export function addressOf(command: Command): string | undefined {
     if (address !== undefined) return address;
   }
   return process.env["LEAT_ADDRESS"] || undefined;
+}
+
+/** How the command proves who it is, and whom it trusts: before the subcommand, or by variables. */
+const credentialOptions = [
+  [
+    "--tls-ca <FILE>",
+    "LEAT_CLIENT_CA",
+    "connect with TLS, and trust the servers that these authorities vouch for",
+  ],
+  ["--tls-cert <FILE>", "LEAT_CLIENT_CERT", "connect with TLS, and show this certificate; needs --tls-key"],
+  ["--tls-key <FILE>", "LEAT_CLIENT_KEY", "the certificate's private key"],
+  ["--token-file <FILE>", "LEAT_TOKEN_FILE", "a file that holds the token to show"],
+  ["--token <TOKEN>", "LEAT_TOKEN", "the token to show; other accounts of this machine can read it here"],
+] as const;
+
+/** The options of {@link credentialsOf}. */
+export function addCredentialOptions(program: Command): void {
+  for (const [flags, variable, description] of credentialOptions) {
+    program.addOption(new Option(flags, description).env(variable));
+  }
+}
+
+/**
+ * What the command was given to prove who it is.
+ *
+ * @throws CommandError when a token's file cannot be read
+ */
+export function credentialsOf(command: Command): { tls?: TlsOptions; token?: string } {
+  const given =
+    command.optsWithGlobals<Record<"tlsCa" | "tlsCert" | "tlsKey" | "tokenFile" | "token", string>>();
+  const tls = {
+    ...(given.tlsCa && { ca: given.tlsCa }),
+    ...(given.tlsCert && { cert: given.tlsCert }),
+    ...(given.tlsKey && { key: given.tlsKey }),
+  };
+  const token = given.tokenFile ? readToken(given.tokenFile) : given.token;
+  return { ...(Object.keys(tls).length > 0 && { tls }), ...(token && { token }) };
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw usageError(`--token-file: ${(error as Error).message}`);
+  }
 }
 
 /** `--json`, for programs. */

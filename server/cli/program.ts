@@ -10,10 +10,11 @@ import { addBenchCommand } from "./bench.ts";
 import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
 import { addModuleCommands } from "./module/commands.ts";
-import { addressOption } from "./options.ts";
+import { addCredentialOptions, addressOption } from "./options.ts";
 import { addPipelineCommands } from "./pipeline/commands.ts";
 import { addRunCommand } from "./run.ts";
 import { addServeCommand } from "./serve.ts";
+import { addTokenCommand } from "./token.ts";
 import { addTransformCommand } from "./transform.ts";
 
 const help = `
@@ -38,6 +39,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "leat: ")) })
     .addHelpText("after", help);
+  addCredentialOptions(program);
   await addServeCommand(program, args);
   addModuleCommands(program);
   addPipelineCommands(program);
@@ -45,6 +47,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
   addTransformCommand(program);
   addRunCommand(program);
   addBenchCommand(program);
+  addTokenCommand(program);
   return program;
 }
 

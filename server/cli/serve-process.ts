@@ -80,6 +80,10 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
   const server = await startServer({
     grpcAddress: again(config.grpc, before.grpcPort),
     httpAddress: config.http === undefined ? false : again(config.http, before.httpPort),
+    httpHosts: config.httpHosts,
+    tls: config.tls,
+    accessFile: config.accessFile,
+    insecureExpose: config.insecureExpose,
     supervision,
     limits: config.limits,
     dataFolder: config.dataFolder,

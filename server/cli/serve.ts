@@ -32,7 +32,7 @@ made it abort, that module is quarantined: "leat module list" shows it, "leat mo
 Examples:
   leat serve
   leat serve --modules modules --pipelines pipelines.yaml --log-level warn
-  leat serve --grpc-address 0.0.0.0:7070 --http-address false --workers 3
+  leat serve --grpc-address 0.0.0.0:7070 --http-address false --tls-cert tls.crt --tls-key tls.key --access access.yaml
   leat serve --limit maxBatchBytes=8MiB --limit maxGuestMemoryBytes=128MiB`;
 
 /** Adds `serve`; its options only when the arguments name it, because the table of keys takes time to load. */

@@ -157,6 +157,16 @@ export const toggle: Kind<boolean> = {
   parse: (value) => (value === "true" ? true : value === "false" ? false : yesOrNo.parse(value)),
 };
 
+/** Names of hosts, with commas between them. */
+export const hostNames: Kind<readonly string[]> = {
+  allowed: 'names of hosts with commas between them, such as "leat.example.com,leat"',
+  parse: (value) => {
+    if (typeof value !== "string") return undefined;
+    const names = value.split(",").map((name) => name.trim());
+    return names.every((name) => /^[A-Za-z0-9.-]{1,253}$/.test(name)) ? names : undefined;
+  },
+};
+
 /** A number of at least so much. */
 export function numberFrom(min: number): Kind<number> {
   return {

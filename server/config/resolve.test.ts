@@ -35,6 +35,10 @@ describe("where nothing is set", () => {
     expect(resolveConfig({ ...bare, folder: folder.path })).toEqual({
       grpc: { host: "127.0.0.1", port: 7070 },
       http: { host: "127.0.0.1", port: 7071 },
+      httpHosts: undefined,
+      tls: undefined,
+      accessFile: undefined,
+      insecureExpose: false,
       modulesFolder: undefined,
       pipelinesFile: undefined,
       dataFolder: undefined,

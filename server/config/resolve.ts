@@ -37,12 +37,28 @@ export interface ConfigSources {
   folder?: string;
 }
 
+/** The files of the server's certificates. */
+export interface TlsConfig {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string | undefined;
+  readonly clientAuth: "required" | "optional";
+}
+
 /** A configuration that is complete and fits together. */
 export interface ResolvedConfig {
   /** Where gRPC listens. */
   readonly grpc: Address;
   /** Where HTTP listens; undefined where it does not. */
   readonly http: Address | undefined;
+  /** The names under which HTTP may be called; undefined for the usual ones. */
+  readonly httpHosts: readonly string[] | undefined;
+  /** The files of the server's certificates, absolute; undefined for no TLS. */
+  readonly tls: TlsConfig | undefined;
+  /** The access file, absolute; undefined where everybody may do everything. */
+  readonly accessFile: string | undefined;
+  /** Whether others may reach the server although it has no TLS or no access file. */
+  readonly insecureExpose: boolean;
   /** The folder of modules to load at start, absolute. */
   readonly modulesFolder: string | undefined;
   /** The file of pipelines to store at start, absolute. */
@@ -182,15 +198,27 @@ function combine(
       undefined,
     );
   }
-  const absolute = (key: "modules" | "pipelines" | "data") =>
-    last((input, folder) => (input[key] === undefined ? undefined : resolve(folder, input[key])));
+  const path = (read: (input: ConfigInput) => string | undefined): string | undefined =>
+    last((input, folder) => {
+      const written = read(input);
+      return written === undefined ? undefined : resolve(folder, written);
+    });
   const http = last(({ http }) => http?.address) ?? defaultHttpAddress;
   return {
     grpc: last(({ grpc }) => grpc?.address) ?? defaultGrpcAddress,
     http: http === false ? undefined : http,
-    modulesFolder: absolute("modules"),
-    pipelinesFile: absolute("pipelines"),
-    dataFolder: absolute("data"),
+    httpHosts: last(({ http }) => http?.hosts),
+    tls: tlsOf({
+      cert: path(({ tls }) => tls?.cert),
+      key: path(({ tls }) => tls?.key),
+      clientCa: path(({ tls }) => tls?.clientCa),
+      clientAuth: last(({ tls }) => tls?.clientAuth),
+    }),
+    accessFile: path(({ access }) => access),
+    insecureExpose: last(({ insecure }) => insecure?.expose) ?? false,
+    modulesFolder: path(({ modules }) => modules),
+    pipelinesFile: path(({ pipelines }) => pipelines),
+    dataFolder: path(({ data }) => data),
     standby: last(({ standby }) => standby) ?? true,
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(
@@ -206,6 +234,18 @@ function combine(
     file,
     warnings: mistypedVariables(env),
   };
+}
+
+/** @throws ConfigError when a part is missing without which the others mean nothing */
+function tlsOf({ cert, key, clientCa, clientAuth }: NonNullable<ConfigInput["tls"]>): TlsConfig | undefined {
+  if (cert !== undefined && key !== undefined) {
+    return { cert, key, clientCa, clientAuth: clientAuth ?? "required" };
+  }
+  const missing = cert === undefined ? "tls.cert" : "tls.key";
+  if ((cert ?? key ?? clientCa ?? clientAuth) === undefined) return undefined;
+  throw new ConfigError([
+    { where: "", key: missing, problem: "is not set; TLS needs a certificate and its key" },
+  ]);
 }
 
 function combineLimits(

@@ -14,6 +14,7 @@ import {
   addressOrFalse,
   count,
   formatAddress,
+  hostNames,
   type Kind,
   oneOf,
   ratio,
@@ -67,6 +68,10 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxFormerStages",
   "maxCountersPerStage",
   "maxRestarts",
+  "maxRememberedTokens",
+  "maxTokenRememberedMs",
+  "maxClockSkewMs",
+  "maxRefusalLinesPerSecond",
 ]);
 
 /** The limits that `leat.yaml` has under `limits`. */
@@ -90,6 +95,48 @@ const keys = {
     addressOrFalse,
     formatAddress(defaultHttpAddress),
     "Where Connect, gRPC-Web and curl connect, and where `/metrics`, `/healthz` and `/readyz` are; `false` closes this door.",
+  ),
+  httpHosts: key(
+    "http.hosts",
+    hostNames,
+    "localhost and IP addresses where HTTP is for this machine alone, else any",
+    "The names under which HTTP may be called, beside IP addresses. Requests by other names, and from pages of other sites, are refused.",
+  ),
+  tlsCert: key(
+    "tls.cert",
+    path,
+    "none: no TLS",
+    "The server's certificate with its chain, PEM, for both ports. Taken anew when the file changes. Needs `tls.key`.",
+  ),
+  tlsKey: key(
+    "tls.key",
+    path,
+    "none",
+    "The certificate's private key, PEM. Taken anew when the file changes.",
+  ),
+  tlsClientCa: key(
+    "tls.clientCa",
+    path,
+    "none: clients show no certificate",
+    "The authorities whose client certificates are trusted, PEM. Taken anew when the file changes.",
+  ),
+  tlsClientAuth: key(
+    "tls.clientAuth",
+    oneOf(["required", "optional"] as const),
+    "required",
+    "Whether clients must show a certificate, where `tls.clientCa` is set.",
+  ),
+  access: key(
+    "access",
+    path,
+    "none: everybody may do everything",
+    "The access file: who may call, and what for ([security.md](security.md)). Taken anew when it changes.",
+  ),
+  insecureExpose: key(
+    "insecure.expose",
+    toggle,
+    "false",
+    "Lets a server be reached from other machines that has no TLS or no access file.",
   ),
   modules: key(
     "modules",
@@ -185,7 +232,17 @@ function shortTime(ms: number): string {
 /** The configuration as one source sets it: what is not set is not there. */
 export interface ConfigInput {
   grpc?: { address?: Address | undefined } | undefined;
-  http?: { address?: Address | false | undefined } | undefined;
+  http?: { address?: Address | false | undefined; hosts?: readonly string[] | undefined } | undefined;
+  tls?:
+    | {
+        cert?: string | undefined;
+        key?: string | undefined;
+        clientCa?: string | undefined;
+        clientAuth?: "required" | "optional" | undefined;
+      }
+    | undefined;
+  access?: string | undefined;
+  insecure?: { expose?: boolean | undefined } | undefined;
   modules?: string | undefined;
   pipelines?: string | undefined;
   data?: string | undefined;
@@ -210,7 +267,18 @@ const limitShape = Object.fromEntries(
 /** Checks what one source sets. */
 export const configSchema: z.ZodType<ConfigInput> = mapping({
   grpc: mapping({ address: value(keys.grpcAddress.kind).optional() }).optional(),
-  http: mapping({ address: value(keys.httpAddress.kind).optional() }).optional(),
+  http: mapping({
+    address: value(keys.httpAddress.kind).optional(),
+    hosts: value(keys.httpHosts.kind).optional(),
+  }).optional(),
+  tls: mapping({
+    cert: value(keys.tlsCert.kind).optional(),
+    key: value(keys.tlsKey.kind).optional(),
+    clientCa: value(keys.tlsClientCa.kind).optional(),
+    clientAuth: value(keys.tlsClientAuth.kind).optional(),
+  }).optional(),
+  access: value(keys.access.kind).optional(),
+  insecure: mapping({ expose: value(keys.insecureExpose.kind).optional() }).optional(),
   modules: value(keys.modules.kind).optional(),
   pipelines: value(keys.pipelines.kind).optional(),
   data: value(keys.data.kind).optional(),

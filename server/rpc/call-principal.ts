@@ -21,7 +21,15 @@ export function principalOf({ values }: Pick<HandlerContext, "values">): Princip
   return values.get(principalKey);
 }
 
-/** Who sent a call on the gRPC door, by the metadata that came with it. */
-export function senderOf(_metadata: Metadata): Principal {
-  return anonymous;
+/** The principals of calls on the gRPC door, by the metadata that came with them. */
+const senders = new WeakMap<Metadata, Principal>();
+
+/** Says who sent metadata, and with it a call on the gRPC door. */
+export function setSender(metadata: Metadata, principal: Principal): void {
+  senders.set(metadata, principal);
+}
+
+/** Who sent metadata, and with it a call on the gRPC door. */
+export function senderOf(metadata: Metadata): Principal {
+  return senders.get(metadata) ?? anonymous;
 }

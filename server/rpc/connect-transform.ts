@@ -16,7 +16,9 @@ import {
   TransformResultSchema,
   type TransformService,
 } from "@leat/proto";
+import type { Principal } from "../access/principal.ts";
 import { LeatError } from "../errors.ts";
+import { principalOf } from "./call-principal.ts";
 import type { Engine } from "./engine.ts";
 import type { Reply } from "./reply.ts";
 import type { StreamView } from "./request-view.ts";
@@ -26,7 +28,8 @@ import { startTransform } from "./transform-call.ts";
 /** TransformService for a Connect router. */
 export function connectTransformService(engine: Engine): ServiceImpl<typeof TransformService> {
   return {
-    transform: async ({ target, batch }, { signal, requestHeader }) => {
+    transform: async ({ target, batch }, context) => {
+      const { signal, requestHeader } = context;
       const bytes = batch === undefined ? Buffer.alloc(0) : asBuffer(toBinary(RecordBatchSchema, batch));
       const call = {
         target,
@@ -35,6 +38,7 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
         end: bytes.length,
         traceparent: requestHeader.get("traceparent") ?? undefined,
         tracestate: requestHeader.get("tracestate") ?? undefined,
+        principal: principalOf(context),
       };
       const result = await new Promise<TransformResult>((resolve, reject) => {
         const cancel = startTransform(engine, call, (outcome) => {
@@ -53,7 +57,8 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
       });
       return { result };
     },
-    streamTransform: (requests, { signal }) => streamTransform(engine, requests, signal),
+    streamTransform: (requests, context) =>
+      streamTransform(engine, requests, context.signal, principalOf(context)),
   };
 }
 
@@ -61,9 +66,10 @@ async function* streamTransform(
   engine: Engine,
   requests: AsyncIterable<StreamTransformRequest>,
   signal: AbortSignal,
+  principal: Principal,
 ): AsyncGenerator<StreamTransformResponse> {
   const port = new IterablePort();
-  const session = new StreamSession(engine, port);
+  const session = new StreamSession(engine, port, principal);
   const cancel = (): void => {
     session.cancelled();
     port.end();

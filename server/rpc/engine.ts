@@ -4,7 +4,9 @@
  * @module
  */
 
-import type { MetricsSnapshot } from "@leat/proto";
+import type { MetricsSnapshot, Target } from "@leat/proto";
+import type { Gate } from "../access/gate.ts";
+import type { Principal } from "../access/principal.ts";
 import type { Admission } from "../admission/admission.ts";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
@@ -44,9 +46,11 @@ export class Engine {
   readonly deadLetters: DeadLetterStore;
   /** Maps errors for both doors. */
   readonly statuses: Statuses;
+  /** Decides who may call; undefined where everybody may. */
+  readonly gate: Gate | undefined;
   state: EngineState = { t: "serving" };
   /** The streams that are open, through whichever door. */
-  readonly streams = new Set<{ drain(): void }>();
+  readonly streams = new Set<{ drain(): void; checkCaller(): void }>();
   readonly #scheduler: Scheduler;
   readonly #snapshot: (pipeline: string) => MetricsSnapshot;
   readonly #draining = new AbortController();
@@ -59,6 +63,7 @@ export class Engine {
     tracer: BatchTracer;
     deadLetters: DeadLetterStore;
     statuses: Statuses;
+    gate: Gate | undefined;
     scheduler: Scheduler;
     snapshot: (pipeline: string) => MetricsSnapshot;
   }) {
@@ -69,6 +74,7 @@ export class Engine {
     this.tracer = parts.tracer;
     this.deadLetters = parts.deadLetters;
     this.statuses = parts.statuses;
+    this.gate = parts.gate;
     this.#scheduler = parts.scheduler;
     this.#snapshot = parts.snapshot;
   }
@@ -93,6 +99,14 @@ export class Engine {
   /** @throws LeatError DRAINING */
   checkServing(): void {
     if (this.state.t === "draining") throw leatError("DRAINING");
+  }
+
+  /** @throws LeatError PIPELINE_FORBIDDEN, INLINE_CHAIN_FORBIDDEN */
+  checkTarget(principal: Principal, target: Target | undefined): void {
+    const chosen = target?.target;
+    // What names nothing is refused as such.
+    if (this.gate === undefined || chosen?.case === undefined) return;
+    this.gate.checkTarget(principal, chosen.case === "pipeline" ? chosen.value : undefined);
   }
 
   /** @throws LeatError BATCH_TOO_LARGE */

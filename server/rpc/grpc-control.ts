@@ -30,11 +30,9 @@ import type {
   sendUnaryData,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
 import { leatError } from "../errors.ts";
 import { principalKey, senderOf } from "./call-principal.ts";
-import { metricsService, moduleService, pipelineService } from "./control-services.ts";
-import { deadLetterService } from "./dead-letter-service.ts";
+import { controlPlane } from "./control-plane.ts";
 import type { Engine } from "./engine.ts";
 import type { Statuses } from "./status.ts";
 
@@ -46,12 +44,7 @@ export interface MountedService {
 
 /** All services of the control plane. */
 export function controlDefinitions(engine: Engine): MountedService[] {
-  return [
-    mount(engine.statuses, ModuleService, moduleService(engine)),
-    mount(engine.statuses, PipelineService, pipelineService(engine)),
-    mount(engine.statuses, MetricsService, metricsService(engine)),
-    mount(engine.statuses, DeadLetterService, deadLetterService(engine)),
-  ];
+  return controlPlane(engine).map(({ service, methods }) => mount(engine.statuses, service, methods));
 }
 
 type MakeContext = (signal: AbortSignal, metadata: Metadata) => HandlerContext;

@@ -6,15 +6,17 @@
 
 import {
   Server,
-  ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
 } from "@grpc/grpc-js";
+import type { Certificates } from "../access/certificates.ts";
 import { LeatError, leatError } from "../errors.ts";
+import { senderOf } from "./call-principal.ts";
 import type { Engine } from "./engine.ts";
 import { controlDefinitions } from "./grpc-control.ts";
+import { guardingCalls } from "./guarded-call.ts";
 import type { HealthBoard } from "./health.ts";
 import { endingWatches } from "./open-watches.ts";
 import { addReflection } from "./reflection.ts";
@@ -27,6 +29,7 @@ import {
   type TransformView,
 } from "./request-view.ts";
 import { StreamSession } from "./stream-session.ts";
+import { grpcCredentials } from "./tls-credentials.ts";
 import { startTransform } from "./transform-call.ts";
 
 const service = "/leat.v1.TransformService";
@@ -60,8 +63,10 @@ function refuse(): never {
 /** A gRPC server on one address. */
 export class GrpcDoor {
   readonly #server: Server;
+  readonly #certificates: Certificates | undefined;
 
-  constructor(engine: Engine, health: HealthBoard) {
+  constructor(engine: Engine, health: HealthBoard, certificates: Certificates | undefined) {
+    this.#certificates = certificates;
     const { maxModuleBytes, maxBatchBytes } = engine.limits;
     this.#server = new Server({
       // Beyond our own limits, which answer with a reason, by the room of a whole message more.
@@ -71,6 +76,7 @@ export class GrpcDoor {
       "grpc.keepalive_time_ms": 20_000,
       "grpc.keepalive_timeout_ms": 20_000,
       "grpc.keepalive_permit_without_calls": 1,
+      ...(engine.gate && { interceptors: [guardingCalls(engine.gate, engine.statuses)] }),
     });
     this.#server.addService(transformDefinition, {
       transform: (
@@ -91,7 +97,7 @@ export class GrpcDoor {
   async listen(host: string, port: number): Promise<number> {
     const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      this.#server.bindAsync(address, grpcCredentials(this.#certificates), (error, bound) => {
         if (error === null) resolve(bound);
         else reject(error);
       });
@@ -111,13 +117,14 @@ export class GrpcDoor {
   #stream(engine: Engine, call: ServerDuplexStream<StreamView, Reply>): void {
     let session: StreamSession;
     try {
-      session = new StreamSession(engine, {
-        send: (reply) => call.write(reply),
+      const port = {
+        send: (reply: Reply) => call.write(reply),
         pause: () => call.pause(),
         resume: () => call.resume(),
         end: () => call.end(),
-        fail: (error) => call.emit("error", engine.statuses.grpc(error)),
-      });
+        fail: (error: LeatError) => call.emit("error", engine.statuses.grpc(error)),
+      };
+      session = new StreamSession(engine, port, senderOf(call.metadata));
     } catch (error) {
       call.emit("error", engine.statuses.grpc(error));
       return;
@@ -149,6 +156,7 @@ function transform(
         end,
         traceparent: traceparent?.toString(),
         tracestate: tracestate?.toString(),
+        principal: engine.gate && senderOf(call.metadata),
       },
       (outcome) => {
         if (outcome instanceof LeatError) {

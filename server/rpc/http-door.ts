@@ -4,34 +4,26 @@
  * @module
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type PeerCertificate, TLSSocket } from "node:tls";
 import {
-  createServer as createHttp2Server,
-  type Http2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from "node:http2";
-import {
-  type AddressInfo,
-  createServer as createNetServer,
-  type Server as NetServer,
-  type Socket,
-} from "node:net";
-import type { Interceptor } from "@connectrpc/connect";
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import {
-  DeadLetterService,
-  MetricsService,
-  ModuleService,
-  PipelineService,
-  TransformService,
-} from "@leat/proto";
+import { TransformService } from "@leat/proto";
+import type { Certificates } from "../access/certificates.ts";
+import type { Gate } from "../access/gate.ts";
+import type { OpenThing } from "../config/access-file.ts";
+import { LeatError } from "../errors.ts";
+import { principalKey } from "./call-principal.ts";
 import { connectTransformService } from "./connect-transform.ts";
-import { metricsService, moduleService, pipelineService } from "./control-services.ts";
-import { deadLetterService } from "./dead-letter-service.ts";
+import { controlPlane } from "./control-plane.ts";
 import type { Engine } from "./engine.ts";
 import type { HealthBoard } from "./health.ts";
+import { HostCheck } from "./host-check.ts";
+import { type AnyRequest, type AnyResponse, type Handle, HttpFront } from "./http-front.ts";
 
 /** What the door shows beside the services. */
 export interface HttpDoorOptions {
@@ -41,116 +33,91 @@ export interface HttpDoorOptions {
   readonly prometheusContentType: string;
   /** Lines about what does not run although the server does. */
   readonly remarks: () => readonly string[];
+  /** The certificates; undefined serves without TLS. */
+  readonly certificates: Certificates | undefined;
+  /** The names under which the door may be called; undefined for the usual ones. */
+  readonly hosts: readonly string[] | undefined;
 }
 
-/** HTTP/1.1 and, for streams in both directions, HTTP/2 without TLS, on one address. */
+/** HTTP/1.1 and, for streams in both directions, HTTP/2, on one address. */
 export class HttpDoor {
-  readonly #front: NetServer;
-  readonly #http1: Server;
-  readonly #http2: Http2Server;
-  /** Connections, with the HTTP/1.1 requests that are being answered on each. */
-  readonly #sockets = new Map<Socket, number>();
-  readonly #speakHttp2 = new WeakSet<Socket>();
-  #finishing = false;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #engine: Engine;
+  readonly #options: HttpDoorOptions;
+  readonly #front: HttpFront;
+  readonly #services: Handle;
+  #hosts = new HostCheck("", undefined);
 
   constructor(engine: Engine, options: HttpDoorOptions) {
-    const services = connectNodeAdapter({
+    this.#engine = engine;
+    this.#options = options;
+    const { gate } = engine;
+    this.#services = connectNodeAdapter({
       routes: (router) => {
         router.service(TransformService, connectTransformService(engine));
-        router.service(ModuleService, moduleService(engine));
-        router.service(PipelineService, pipelineService(engine));
-        router.service(MetricsService, metricsService(engine));
-        router.service(DeadLetterService, deadLetterService(engine));
+        for (const { service, methods } of controlPlane(engine)) router.service(service, methods);
       },
       readMaxBytes: Math.max(engine.limits.maxModuleBytes, engine.limits.maxBatchBytes) * 2,
       interceptors: [mapErrors(engine)],
+      ...(gate && {
+        contextValues: (request) =>
+          createContextValues().set(certificateKey, () => clientCertificate(request)),
+        requestGate: (context) => enter(engine, gate, context),
+      }),
     });
-    const handle = (request: AnyRequest, response: AnyResponse): void => {
-      if (!servePage(request, response, options)) services(request, response);
-    };
-    this.#http1 = createServer((request, response) => {
-      this.#count(request.socket, 1);
-      response.once("close", () => this.#count(request.socket, -1));
-      handle(request, response);
-    });
-    this.#http2 = createHttp2Server(handle);
-    this.#http2.on("session", (session) => {
-      this.#sessions.add(session);
-      session.on("close", () => this.#sessions.delete(session));
-    });
-    this.#front = createNetServer((socket) => this.#sort(socket));
+    this.#front = new HttpFront((request, response) => this.#handle(request, response), options.certificates);
   }
 
-  /** Gives a connection to the server of the version that its first bytes speak. */
-  #sort(socket: Socket): void {
-    this.#sockets.set(socket, 0);
-    socket.on("close", () => this.#sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.setTimeout(firstBytesMs, () => socket.destroy());
-    let first = Buffer.alloc(0);
-    const read = (bytes: Buffer): void => {
-      first = Buffer.concat([first, bytes]);
-      const start = first.toString("latin1", 0, http2Start.length);
-      // They may come one by one, and `P` begins a POST as well.
-      if (start.length < http2Start.length && http2Start.startsWith(start)) return;
-      socket.off("data", read);
-      socket.setTimeout(0);
-      socket.removeAllListeners("timeout");
-      socket.pause();
-      socket.unshift(first);
-      const speaksHttp2 = start === http2Start;
-      (speaksHttp2 ? this.#http2 : this.#http1).emit("connection", socket);
-      // An HTTP/2 session takes the bytes by itself; the parser of HTTP/1 waits for them to flow.
-      if (speaksHttp2) this.#speakHttp2.add(socket);
-      else socket.resume();
-    };
-    socket.on("data", read);
-  }
-
-  /** An HTTP/1.1 request begins or ends; while the door closes, the last one takes its connection along. */
-  #count(socket: Socket, change: 1 | -1): void {
-    const requests = (this.#sockets.get(socket) ?? 0) + change;
-    if (this.#sockets.has(socket)) this.#sockets.set(socket, requests);
-    if (this.#finishing && requests === 0) socket.end();
+  #handle(request: AnyRequest, response: AnyResponse): void {
+    const { headers } = request;
+    const host = headers.host ?? ("authority" in request ? request.authority : undefined);
+    const problem = this.#hosts.problem({ host, origin: headers.origin });
+    if (problem !== undefined) text(response, misdirected, `${problem}\n`);
+    else if (!servePage(request, response, this.#engine, this.#options)) this.#services(request, response);
   }
 
   /** Listens. @returns the port */
   async listen(host: string, port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#front.once("error", reject);
-      this.#front.listen(port, host, () => resolve());
-    });
-    return (this.#front.address() as AddressInfo).port;
+    this.#hosts = new HostCheck(host, this.#options.hosts);
+    return this.#front.listen(host, port);
   }
 
   /** Takes no new connections and resolves when the calls in flight have ended. */
   async finish(): Promise<void> {
-    this.#finishing = true;
-    await new Promise<void>((resolve) => {
-      this.#front.close(() => resolve());
-      for (const session of this.#sessions) session.close();
-      for (const [socket, requests] of this.#sockets) {
-        if (requests === 0 && !this.#speakHttp2.has(socket)) socket.end();
-      }
-    });
+    await this.#front.finish();
   }
 
   /** Ends everything at once. */
   close(): void {
     this.#front.close();
-    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 }
 
-/** How every HTTP/2 connection begins, and no HTTP/1.1 request. */
-const http2Start = "PRI";
+/** For a name that this server is not called by. Source: RFC 9110, 15.5.20. */
+const misdirected = 421;
 
-/** How long a connection may take for its first bytes, in milliseconds. */
-const firstBytesMs = 10_000;
+/** Where a call's client certificate can be had. */
+const certificateKey = createContextKey<() => PeerCertificate | undefined>(() => undefined);
 
-type AnyRequest = IncomingMessage | Http2ServerRequest;
-type AnyResponse = ServerResponse | Http2ServerResponse;
+/** The certificate that a client showed and TLS verified. */
+function clientCertificate({ socket }: AnyRequest): PeerCertificate | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const certificate = socket.getPeerCertificate();
+  return certificate.raw === undefined ? undefined : certificate;
+}
+
+/** Lets a call in, before its body is read, and notes who calls. */
+async function enter({ statuses }: Engine, gate: Gate, context: HandlerContext): Promise<void> {
+  const { service, method, requestHeader, values } = context;
+  try {
+    const principal = await gate.admit(`/${service.typeName}/${method.name}`, {
+      authorization: requestHeader.get("authorization") ?? undefined,
+      certificate: values.get(certificateKey),
+    });
+    values.set(principalKey, principal);
+  } catch (error) {
+    throw statuses.connect(error);
+  }
+}
 
 /** Turns what a handler throws, at once or in the middle of its responses, into an error of Connect's. */
 function mapErrors({ statuses }: Engine): Interceptor {
@@ -171,28 +138,59 @@ function mapErrors({ statuses }: Engine): Interceptor {
   };
 }
 
+/** The pages, each with what it counts as for the gate. */
+const pages: Readonly<Record<string, OpenThing>> = {
+  "/healthz": "health",
+  "/readyz": "health",
+  "/metrics": "metrics",
+};
+
 /** Serves what is no RPC. @returns whether it did */
-function servePage(request: AnyRequest, response: AnyResponse, options: HttpDoorOptions): boolean {
+function servePage(
+  request: AnyRequest,
+  response: AnyResponse,
+  { gate }: Engine,
+  options: HttpDoorOptions,
+): boolean {
   if (request.method !== "GET" && request.method !== "HEAD") return false;
-  const path = request.url?.split("?", 1)[0];
+  const path = request.url?.split("?", 1)[0] ?? "";
+  const thing = Object.hasOwn(pages, path) ? pages[path] : undefined;
+  if (thing === undefined) return false;
+  if (gate === undefined) {
+    showPage(path, response, options);
+    return true;
+  }
+  const { authorization } = request.headers;
+  const certificate = (): PeerCertificate | undefined => clientCertificate(request);
+  Promise.try(() => gate.admitTo(thing, { authorization, certificate })).then(
+    () => showPage(path, response, options),
+    (error) => refusePage(response, LeatError.from(error)),
+  );
+  return true;
+}
+
+function refusePage(response: AnyResponse, { status, reason, message }: LeatError): void {
+  if (status === "UNAUTHENTICATED") response.setHeader("www-authenticate", "Bearer");
+  const code = status === "UNAUTHENTICATED" ? 401 : status === "PERMISSION_DENIED" ? 403 : 503;
+  text(response, code, `${reason}: ${message}\n`);
+}
+
+function showPage(path: string, response: AnyResponse, options: HttpDoorOptions): void {
   switch (path) {
     case "/healthz":
       text(response, 200, "ok\n");
-      return true;
+      return;
     case "/readyz": {
       const { status } = options.health;
       if (status.serving) text(response, 200, ["ready", ...options.remarks(), ""].join("\n"));
       else text(response, 503, `not ready: ${status.reason}\n`);
-      return true;
+      return;
     }
-    case "/metrics":
+    default:
       options.prometheusText().then(
         (body) => text(response, 200, body, options.prometheusContentType),
         () => text(response, 500, "metrics could not be read\n"),
       );
-      return true;
-    default:
-      return false;
   }
 }
 

@@ -32,6 +32,8 @@ const connectCodes: Readonly<Record<StatusName, Code>> = {
   RESOURCE_EXHAUSTED: Code.ResourceExhausted,
   FAILED_PRECONDITION: Code.FailedPrecondition,
   UNAVAILABLE: Code.Unavailable,
+  UNAUTHENTICATED: Code.Unauthenticated,
+  PERMISSION_DENIED: Code.PermissionDenied,
   INTERNAL: Code.Internal,
 };
 

@@ -10,6 +10,7 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type OpenStream, type StreamTransformResponse, StreamTransformResponseSchema } from "@leat/proto";
+import type { Principal } from "../access/principal.ts";
 import { LeatError, leatError } from "../errors.ts";
 import { Reorder } from "../outcome/reorder.ts";
 import type { BatchJob, BatchOwner, BatchResult } from "../pool/batch-job.ts";
@@ -43,6 +44,7 @@ type BatchView = Extract<StreamView, { t: "batch" }>;
 export class StreamSession implements BatchOwner {
   readonly #engine: Engine;
   readonly #port: StreamPort;
+  readonly #principal: Principal;
   readonly #jobs = new Set<BatchJob>();
   #state: SessionState = { t: "new" };
   #reorder: Reorder<Reply> | undefined;
@@ -62,9 +64,10 @@ export class StreamSession implements BatchOwner {
   #held: { readonly view: BatchView; readonly pipeline: ServingPipeline } | undefined;
 
   /** @throws LeatError TOO_MANY_STREAMS */
-  constructor(engine: Engine, port: StreamPort) {
+  constructor(engine: Engine, port: StreamPort, principal: Principal) {
     this.#engine = engine;
     this.#port = port;
+    this.#principal = principal;
     engine.admission.openStream();
     engine.streams.add(this);
   }
@@ -73,6 +76,7 @@ export class StreamSession implements BatchOwner {
   receive(view: StreamView): void {
     if (this.#state.t === "closed") return;
     try {
+      this.#engine.gate?.checkStillValid(this.#principal);
       this.#take(view);
     } catch (thrown) {
       this.#fail(LeatError.from(thrown));
@@ -98,6 +102,7 @@ export class StreamSession implements BatchOwner {
   }
 
   #open(open: OpenStream): void {
+    this.#engine.checkTarget(this.#principal, open.target);
     this.#engine.checkServing();
     if (Buffer.byteLength(open.streamId) > 128) {
       throw leatError("REQUEST_INVALID", { field: "open.stream_id", problem: "longer than 128 bytes" });
@@ -266,6 +271,15 @@ export class StreamSession implements BatchOwner {
     }
     this.#sendMessage({ case: "draining", value: { lastSequence: BigInt(this.#expected - 1) } });
     this.#endIfDone();
+  }
+
+  /** Ends the stream of a caller whose credentials are not valid any more. What is unanswered may be sent again with fresh ones. */
+  checkCaller(): void {
+    try {
+      this.#engine.gate?.checkStillValid(this.#principal);
+    } catch (thrown) {
+      this.#fail(LeatError.from(thrown));
+    }
   }
 
   /** The call was cancelled or lost: nobody waits for anything. */

@@ -5,6 +5,7 @@
  */
 
 import type { Target } from "@leat/proto";
+import type { Principal } from "../access/principal.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { BatchJob, BatchOwner, BatchResult } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
@@ -23,6 +24,8 @@ export interface TransformCall {
   readonly tracestate: string | undefined;
   /** Whether the batch is a dead letter, which makes no other one. Default: no. */
   readonly replayed?: boolean;
+  /** Who calls; undefined where that was checked already. */
+  readonly principal?: Principal | undefined;
 }
 
 const cursor = new Cursor();
@@ -69,7 +72,8 @@ export function startTransform(
 }
 
 /** Refuses what cannot be run, before it takes up room. @returns how many records there are */
-function check(engine: Engine, { bytes, start, end }: TransformCall): number {
+function check(engine: Engine, { target, bytes, start, end, principal }: TransformCall): number {
+  if (principal !== undefined) engine.checkTarget(principal, target);
   engine.checkServing();
   engine.checkBatchSize(end - start);
   try {

@@ -16,6 +16,7 @@ const secondsPerMs = 1e-3;
 /** Registers all instruments with a meter; they live as long as its provider. */
 export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
+  registerAccess(meter, stats);
   registerDeadLetters(meter, stats);
   registerProcess(meter, stats);
   registerPipelines(meter, stats);
@@ -119,6 +120,19 @@ function registerServer(meter: Meter, stats: Stats): void {
     for (const [observable, read] of reads) {
       for (const [value, attributes] of read()) result.observe(observable, value, attributes);
     }
+  });
+}
+
+function registerAccess(meter: Meter, { access }: Stats): void {
+  const group = new Group(meter);
+  const refused = group.counter(name.accessRefused, { description: "Calls refused for their credentials" });
+  const expires = group.gauge(name.certificateExpires, {
+    description: "When the server's certificate expires (Unix time)",
+    unit: "s",
+  });
+  group.observe((result) => {
+    for (const [reason, count] of access.refused) result.observe(refused, count, { [label.reason]: reason });
+    if (access.certificateExpiresMs > 0) result.observe(expires, access.certificateExpiresMs * secondsPerMs);
   });
 }
 

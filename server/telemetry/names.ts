@@ -154,6 +154,10 @@ export const metricNames = {
   /** Time they took. */
   compileTime: "leat.compile.seconds",
   moduleQuarantined: "leat.module.quarantined",
+  /** Calls refused for their credentials. Labels: reason. */
+  accessRefused: "leat.access.refused",
+  /** When the server's certificate expires, in seconds since the Unix epoch. */
+  certificateExpires: "leat.tls.certificate_expires.seconds",
   /** The process's memory. Labels: kind (`rss`, `heap_used`, `external`). */
   processMemory: "leat.process.memory.bytes",
   /** The process's CPU time. Labels: mode (`user`, `system`). */

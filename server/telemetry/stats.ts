@@ -55,6 +55,14 @@ export interface StageIdentity {
   readonly digest: string;
 }
 
+/** What became of callers' credentials. */
+export interface AccessStats {
+  /** Calls refused, by the catalogue's reason. */
+  readonly refused: Map<string, number>;
+  /** When the server's certificate expires, in milliseconds since the Unix epoch; 0 without one. */
+  certificateExpiresMs: number;
+}
+
 /** A module in quarantine. */
 export interface QuarantinedModule {
   /** Its digest. */
@@ -271,6 +279,8 @@ export class Stats {
   readonly startMs: number;
   /** The worker threads. */
   readonly pool: PoolStats = { workers: 0, spares: 0, busy: 0, instances: 0, stopped: new Map() };
+  /** Callers' credentials. */
+  access: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
   /** What is admitted at this moment. */
   readonly admission: AdmissionStats = { batches: 0, bytes: 0, limitBytes: 0, refused: 0, streams: 0 };
   /** The compiled modules. */

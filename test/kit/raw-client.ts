@@ -131,12 +131,13 @@ export class RawClient {
   }
 
   /** Calls a method that answers with a stream of bytes. */
-  serverStream(path: string, request: Uint8Array): ClientReadableStream<Buffer> {
+  serverStream(path: string, request: Uint8Array, settings: CallSettings = {}): ClientReadableStream<Buffer> {
     return this.#client.makeServerStreamRequest(
       path,
       (bytes: Uint8Array) => Buffer.from(bytes),
       (bytes: Buffer) => bytes,
       request,
+      metadataOf(settings),
     );
   }
 

@@ -5,10 +5,10 @@
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { BreakerPolicySchema, Leat, StageSchema } from "@leat/sdk";
+import { BreakerPolicySchema, Leat, type LeatOptions, StageSchema } from "@leat/sdk";
 import type { Clock } from "../../server/clock.ts";
 import type { Limits } from "../../server/limits.ts";
-import { type LeatServer, startServer } from "../../server/server.ts";
+import { type LeatServer, type ServerOptions, startServer } from "../../server/server.ts";
 import type { DeadLetterSink } from "../../server/store/dead-letter-store.ts";
 import { MemoryModuleStore } from "../../server/store/module-store.ts";
 import { heldThings, liveThreads } from "./inventory.ts";
@@ -39,6 +39,10 @@ export interface TestServerOptions {
   readonly dataFolder?: string;
   /** Keeps dead letters. Default: nothing does. */
   readonly deadLetters?: DeadLetterSink;
+  /** Further options of the server. */
+  readonly server?: Partial<ServerOptions>;
+  /** Further options of the kit's own client. */
+  readonly client?: LeatOptions;
 }
 
 /** Limits under which {@link TestServer.hold} keeps the only worker for as long as the test wants. */
@@ -85,8 +89,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.spans === true ? { tracer: spans.tracer } : {}),
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     ...(options.deadLetters === undefined ? {} : { deadLetters: options.deadLetters }),
+    ...options.server,
   });
-  const kit = new TestServer(server, spans, modules);
+  const kit = new TestServer(server, spans, modules, options.client);
   running.add(kit);
   try {
     for (const [name, source] of Object.entries(options.modules ?? {})) {
@@ -113,12 +118,17 @@ export class TestServer implements AsyncDisposable {
   /** Where the server keeps modules. */
   readonly modules: CountedModules;
 
-  constructor(server: LeatServer, spans: SpanKeeper, modules: CountedModules) {
+  constructor(
+    server: LeatServer,
+    spans: SpanKeeper,
+    modules: CountedModules,
+    client: LeatOptions | undefined,
+  ) {
     this.server = server;
     this.spans = spans;
     this.modules = modules;
     this.raw = new RawClient(this.address);
-    this.leat = new Leat({ address: this.address });
+    this.leat = new Leat({ address: this.address, ...client });
   }
 
   /** Where gRPC listens. */

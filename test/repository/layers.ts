@@ -26,8 +26,8 @@ const middle = ["admission", "scheduling", "outcome", "registry"];
 const below: Readonly<Record<string, readonly string[]>> = {
   cli: ["composition", "config", ...mainThread],
   composition: ["config", ...mainThread],
-  rpc: ["access", ...middle, "supervision", "store", "pool", "bridge"],
-  access: [],
+  rpc: ["access", "config", ...middle, "supervision", "store", "pool", "bridge"],
+  access: ["config"],
   admission: [...middle, "store", "pool", "bridge"],
   scheduling: [...middle, "store", "pool", "bridge"],
   outcome: [...middle, "store", "pool", "bridge"],

@@ -1,0 +1,74 @@
+/**
+ * Takes files anew when they change, and keeps what there was when the new ones are of no use.
+ *
+ * The files are read and compared at intervals. Events of the file system would be quicker, and get lost where files are
+ * replaced by links, as Kubernetes does with secrets, or lie on a network.
+ *
+ * @module
+ */
+
+import { readFile } from "node:fs/promises";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** What to watch. */
+export interface ReloadOptions {
+  /** What it is, for the log: `the certificate`. */
+  readonly what: string;
+  /** The files at this moment. */
+  readonly files: () => readonly string[];
+  /** Takes what changed. What it throws is logged, and nothing has changed then. */
+  readonly take: () => void;
+  readonly intervalMs: number;
+  readonly logger: Pick<Logger, "info" | "error">;
+}
+
+/** Watches files. */
+export class Reload {
+  readonly #options: ReloadOptions;
+  readonly #timer: NodeJS.Timeout;
+  #seen: string | undefined;
+  #checking: Promise<void> | undefined;
+
+  /** Begins to watch; what the files hold at this moment is taken already. */
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.check(), options.intervalMs).unref();
+    void this.check();
+  }
+
+  /** Looks at the files. Resolves when what has changed is taken or refused. */
+  check(): Promise<void> {
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  }
+
+  async #check(): Promise<void> {
+    const { what, files, take, logger } = this.#options;
+    const contents = await Promise.all(
+      files().map((file) =>
+        readFile(file, "latin1").catch(
+          (error: NodeJS.ErrnoException) => `${file} cannot be read: ${error.code}`,
+        ),
+      ),
+    );
+    const found = JSON.stringify(contents);
+    const first = this.#seen === undefined;
+    if (found === this.#seen) return;
+    this.#seen = found;
+    if (first) return;
+    try {
+      take();
+      logger.info(`${what} was taken anew`);
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      logger.error({ problem }, `${what} has changed and cannot be used; the one before still serves`);
+    }
+  }
+
+  /** Watches no more. */
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
