@@ -22,7 +22,7 @@ import { HttpDoor } from "./rpc/http-door.ts";
 import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import { FileModuleStore } from "./store/module-files.ts";
 import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
-import { DatabaseRegistryStore, MemoryRegistryStore } from "./store/registry-store.ts";
+import { DatabaseRegistryStore, MemoryRegistryStore, type RegistryStore } from "./store/registry-store.ts";
 import { StoreClient } from "./store/store-client.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
@@ -55,6 +55,8 @@ export interface ServerOptions {
   readonly tracer?: ConstructorParameters<typeof BatchTracer>[0];
   /** Where module binaries are kept. Default: in the data folder, or in memory where there is none. */
   readonly moduleStore?: ModuleStore;
+  /** Where it is written down which modules and pipelines there are. Default: as for `moduleStore`. */
+  readonly registryStore?: RegistryStore;
   /** Where the server keeps what shall outlive it. Default: nowhere: modules, pipelines and dead letters are lost when it ends. */
   readonly dataFolder?: string | undefined;
   /** Takes dead letters in place of the server's own store, which stays empty then. */
@@ -149,11 +151,12 @@ function openStores(
       : new FileModuleStore(join(dataFolder, modulesFolder), digestOf, (notice) =>
           logger.error(notice, "a module's file was broken and is set aside"),
         );
+  const records = dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client);
   return {
     deadLetters: DeadLetterStore.begin({ file, limits, clock, logger, client }),
     deadLetterSink: options.deadLetters,
     moduleStore: options.moduleStore ?? files,
-    registryStore: dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client),
+    registryStore: options.registryStore ?? records,
   };
 }
 

@@ -21,7 +21,7 @@ export interface Restored {
 
 /** Fills the empty catalog and table. @throws LeatError STORE_UNAVAILABLE */
 export async function restore(
-  { records, store }: RegistryParts,
+  { records, store }: Pick<RegistryParts, "records" | "store">,
   modules: ModuleCatalog,
   pipelines: PipelineTable,
 ): Promise<Restored> {

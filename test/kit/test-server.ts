@@ -10,7 +10,8 @@ import type { Clock } from "../../server/clock.ts";
 import type { Limits } from "../../server/limits.ts";
 import { type LeatServer, type ServerOptions, startServer } from "../../server/server.ts";
 import type { DeadLetterSink } from "../../server/store/dead-letter-store.ts";
-import { MemoryModuleStore } from "../../server/store/module-store.ts";
+import { MemoryModuleStore, type ModuleStore } from "../../server/store/module-store.ts";
+import type { RegistryStore } from "../../server/store/registry-store.ts";
 import { heldThings, liveThreads } from "./inventory.ts";
 import { type ModuleSource, moduleBytes } from "./modules.ts";
 import { RawClient } from "./raw-client.ts";
@@ -37,6 +38,10 @@ export interface TestServerOptions {
   readonly clock?: Clock;
   /** Where modules, pipelines and dead letters outlive the server. Default: nowhere. */
   readonly dataFolder?: string;
+  /** Where modules are, in place of the kit's own store. */
+  readonly moduleStore?: ModuleStore;
+  /** Where it is written down what there is. Default: in memory. */
+  readonly registryStore?: RegistryStore;
   /** Keeps dead letters. Default: nothing does. */
   readonly deadLetters?: DeadLetterSink;
   /** Further options of the server. */
@@ -81,7 +86,10 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const spans = new SpanKeeper();
   const modules = new CountedModules();
   const server = await startServer({
-    ...(options.dataFolder === undefined ? { moduleStore: modules } : { dataFolder: options.dataFolder }),
+    ...(options.dataFolder === undefined
+      ? { moduleStore: options.moduleStore ?? modules }
+      : { dataFolder: options.dataFolder }),
+    ...(options.registryStore === undefined ? {} : { registryStore: options.registryStore }),
     grpcAddress: "127.0.0.1:0",
     httpAddress: options.http === true ? "127.0.0.1:0" : false,
     limits: { maxWorkers: 1, ...options.limits },
