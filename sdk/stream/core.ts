@@ -99,7 +99,7 @@ export class StreamCore<Tag> {
     if (deadlineMs !== undefined) {
       const expire = (): void =>
         this.fail(new LeatCallError("the stream's deadline passed", { code: Code.DeadlineExceeded }));
-      this.#deadline = setTimeout(expire, Math.max(0, deadlineMs - Date.now()));
+      this.#deadline = setTimeout(expire, Math.max(0, deadlineMs - performance.now()));
     }
     this.#connect();
     return this.#done.promise;
@@ -148,7 +148,7 @@ export class StreamCore<Tag> {
       afterSequence: BigInt(first === undefined ? this.#lastSequence : first.sequence - 1),
     };
     const timeoutMs =
-      options.deadlineMs === undefined ? undefined : Math.max(1, options.deadlineMs - Date.now());
+      options.deadlineMs === undefined ? undefined : Math.max(1, options.deadlineMs - performance.now());
     const events: SessionEvents = {
       onOpened: (limits) => this.#onOpened(session, limits),
       onAnswer: (sequence, answer) => this.#onAnswer(sequence, answer),
@@ -160,7 +160,7 @@ export class StreamCore<Tag> {
   }
 
   #onOpened(session: Session, limits: StreamOpened): void {
-    this.#state = { t: "open", session, limits, sinceMs: Date.now() };
+    this.#state = { t: "open", session, limits, sinceMs: performance.now() };
     for (const { sequence, entry } of this.#slots) {
       if (entry.answer === undefined) entry.span.addEvent("leat.batch_resent");
       session.send(sequence, entry.batch.bytes, entry.traceparent);
@@ -171,7 +171,7 @@ export class StreamCore<Tag> {
   }
 
   #onDraining(session: Session, lastSequence: number): void {
-    this.#state = { t: "draining", session, lastSequence, sinceMs: Date.now() };
+    this.#state = { t: "draining", session, lastSequence, sinceMs: performance.now() };
     this.#halfCloseIfDrained();
   }
 
@@ -192,7 +192,7 @@ export class StreamCore<Tag> {
     }
     const wasOpen = before.t === "open" || before.t === "draining";
     // A connection that held for long was a good one, even when there was nothing to answer.
-    if (wasOpen && Date.now() - before.sinceMs > reconnect.maxMs) this.#failures = 0;
+    if (wasOpen && performance.now() - before.sinceMs > reconnect.maxMs) this.#failures = 0;
     this.#failures++;
     if (this.#failures > reconnect.maxAttempts) {
       const message = "the server ended the stream before all batches were answered";

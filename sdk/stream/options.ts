@@ -98,7 +98,7 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedStreamOpti
   const { reconnect = {}, timeoutMs } = options;
   return {
     signal: options.signal,
-    deadlineMs: timeoutMs === undefined ? undefined : Date.now() + timeoutMs,
+    deadlineMs: timeoutMs === undefined ? undefined : performance.now() + timeoutMs,
     headers: options.headers,
     window: atLeast("window", options.window ?? Number.POSITIVE_INFINITY, 1),
     unordered: options.unordered ?? false,

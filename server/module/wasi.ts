@@ -14,6 +14,7 @@
  * @module
  */
 
+import { systemClock } from "../clock.ts";
 import { guestLogLevels, wasiFunctions } from "./abi.ts";
 import type { GuestMemory } from "./guest-memory.ts";
 import type { GuestHost } from "./host-functions.ts";
@@ -58,7 +59,6 @@ export class Wasi {
   readonly #host: GuestHost;
   readonly #output: LogLines;
   readonly #errors: LogLines;
-  #lastMonotonicMs = 0;
 
   constructor(memory: GuestMemory, host: GuestHost, maxLogLineBytes: number) {
     this.#memory = memory;
@@ -142,10 +142,7 @@ export class Wasi {
   }
 
   #clockMs(id: number): number {
-    const nowMs = Math.floor(this.#host.nowMs());
-    if (id === clockRealtime) return nowMs;
-    this.#lastMonotonicMs = Math.max(this.#lastMonotonicMs, nowMs);
-    return this.#lastMonotonicMs;
+    return Math.floor(id === clockRealtime ? this.#host.nowMs() : systemClock.nowMs());
   }
 
   #readU32(pointer: number): number {

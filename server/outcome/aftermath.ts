@@ -189,7 +189,7 @@ export class Aftermath {
     const { deadLetters, stats, clock, onLettersLost } = this.#parts;
     try {
       if (deadLetters === undefined) throw new Error("the server keeps no dead letters");
-      const ids = await writeLetters(deadLetters, this.#job, letters, clock.nowMs());
+      const ids = await writeLetters(deadLetters, this.#job, letters, clock.wallMs());
       for (const [position, letter] of letters.entries()) this.#addId(letter, ids[position] as string, stats);
     } catch (error) {
       onLettersLost(error, letters.length);

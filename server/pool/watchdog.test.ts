@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
 import { SlotMemory } from "../bridge/channel.ts";
 import { Control, layoutFor, Phase } from "../bridge/layout.ts";
@@ -34,7 +35,7 @@ function setUp() {
   const stalls: number[] = [];
   const watchdog = new Watchdog(
     limits,
-    { nowMs: () => nowMs },
+    clockOf(() => nowMs),
     () => [worker as unknown as WorkerHandle],
     (_, of, overrun) => {
       expect(of).toBe(crossing);

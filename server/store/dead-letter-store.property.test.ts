@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { draft } from "../../test/kit/dead-letters.ts";
 import { resolveLimits } from "../limits.ts";
 import { type DeadLetterDraft, DeadLetterStore, type LetterFilter } from "./dead-letter-store.ts";
@@ -93,7 +94,7 @@ async function listAll(
 }
 
 test("lists, pages, reads and purges what the filter says, under all filters", async () => {
-  const clock = { nowMs: () => 0 };
+  const clock = clockOf(() => 0);
   const store = await DeadLetterStore.open({ file: undefined, limits: resolveLimits(), clock });
   try {
     await fc.assert(
@@ -130,7 +131,7 @@ test("lists, pages, reads and purges what the filter says, under all filters", a
 });
 
 test("a page is not moved by letters that come while it is turned", async () => {
-  const clock = { nowMs: () => 0 };
+  const clock = clockOf(() => 0);
   const store = await DeadLetterStore.open({ file: undefined, limits: resolveLimits(), clock });
   try {
     await fc.assert(

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { draft } from "../../test/kit/dead-letters.ts";
 import { until } from "../../test/kit/until.ts";
 import { resolveLimits } from "../limits.ts";
@@ -34,7 +35,7 @@ async function open(options: Partial<DeadLetterStoreOptions> = {}): Promise<Dead
   const store = await DeadLetterStore.open({
     file,
     limits: resolveLimits(),
-    clock: { nowMs: () => nowMs },
+    clock: clockOf(() => nowMs),
     logger: createLogger({ destination: { write } }),
     ...options,
   });
@@ -180,7 +181,21 @@ describe("retention", () => {
     await before.retain();
     expect(await idsIn(before)).toEqual(["young"]);
     await before.close();
-    expect(await idsIn(await open({ limits, clock: { nowMs: () => nowMs + 1 } }))).toEqual([]);
+    expect(await idsIn(await open({ limits, clock: clockOf(() => nowMs + 1) }))).toEqual([]);
+  });
+
+  test("keeps what is young when the wall clock is set ahead, or back", async () => {
+    const limits = resolveLimits({ maxDeadLetterAgeMs: 1_000 });
+    let wallMs = nowMs;
+    const store = await open({ limits, clock: { nowMs: () => nowMs, wallMs: () => wallMs } });
+    await store.write([draft("before", { timeMs: wallMs })]);
+    for (const aheadMs of [3_600_000, -3_600_000, 0]) {
+      wallMs = nowMs + aheadMs;
+      await store.write([draft(`${aheadMs}`, { timeMs: wallMs })]);
+      await store.retain();
+    }
+    // What was written while the clock was an hour behind looks old once it is right.
+    expect(await idsIn(store)).toEqual(["before", "0", "3600000"]);
   });
 
   test("removes the oldest when there is too much, by itself", async () => {

@@ -282,7 +282,8 @@ export class DeadLetterStore implements DeadLetterSink {
     let all = 0;
     for (let removed = stepLetters; removed === stepLetters; all += removed) {
       if (this.#closed !== undefined) return;
-      const beforeMs = clock.nowMs() - limits.maxDeadLetterAgeMs;
+      // A wall clock that jumps ahead must not make letters old.
+      const beforeMs = Math.min(clock.nowMs(), clock.wallMs()) - limits.maxDeadLetterAgeMs;
       const request = { beforeMs, maxBytes: limits.maxDeadLetterBytes, count: stepLetters };
       const step = await this.#client.call("retain", request);
       removed = step.removed;

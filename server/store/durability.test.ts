@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { resolveLimits } from "../limits.ts";
 import { DeadLetterStore } from "./dead-letter-store.ts";
 
@@ -14,7 +15,7 @@ const writer = `
   const { DeadLetterStore } = await import(storePath);
   const { draft } = await import(kitPath);
   const { resolveLimits } = await import(limitsPath);
-  const clock = { nowMs: () => Date.now() };
+  const clock = { nowMs: () => Date.now(), wallMs: () => Date.now() };
   const store = await DeadLetterStore.open({ file, limits: resolveLimits(), clock });
   const write = async (lane) => {
     for (let n = 0; ; n++) {
@@ -45,7 +46,7 @@ test("letters that were acknowledged are there after kill -9", async () => {
       await exited;
       expect(said).toBeGreaterThanOrEqual(count);
     }
-    const clock = { nowMs: () => Date.now() };
+    const clock = clockOf(() => Date.now());
     const store = await DeadLetterStore.open({ file, limits: resolveLimits(), clock });
     const kept = new Set<string>();
     for await (const { id } of store.read({}, 1_000_000)) kept.add(id);

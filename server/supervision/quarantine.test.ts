@@ -10,7 +10,7 @@ const digest = `sha256:${"a".repeat(64)}`;
 
 let folder: string;
 let path: string;
-const clock = { ms: 0, nowMs: () => clock.ms };
+const clock = { ms: 0, nowMs: () => clock.ms, wallMs: () => clock.ms };
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "leat-quarantine-"));

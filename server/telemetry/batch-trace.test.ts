@@ -8,6 +8,7 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { describe, expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { leatError } from "../errors.ts";
 import { type BatchTiming, BatchTracer, type StageTiming } from "./batch-trace.ts";
 
@@ -22,7 +23,11 @@ function setUp(maxEvents?: number) {
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: [new SimpleSpanProcessor({ exporter })],
   });
-  const tracer = new BatchTracer(provider.getTracer("test"), { nowMs: () => startMs }, maxEvents);
+  const tracer = new BatchTracer(
+    provider.getTracer("test"),
+    clockOf(() => startMs),
+    maxEvents,
+  );
   return { tracer, spans: () => exporter.getFinishedSpans() };
 }
 

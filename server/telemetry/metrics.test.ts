@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { clockOf } from "../../test/kit/clocks.ts";
 import { createMetrics } from "./metrics.ts";
 import { metricNames } from "./names.ts";
 import { takeSnapshot } from "./snapshot.ts";
@@ -115,7 +116,7 @@ describe("the Prometheus text", () => {
 
 describe("a snapshot", () => {
   test("equals the figures", () => {
-    const snapshot = takeSnapshot(statsOfOneBatch(), { clock: { nowMs: () => 1_700_000_001_000.5 } });
+    const snapshot = takeSnapshot(statsOfOneBatch(), { clock: clockOf(() => 1_700_000_001_000.5) });
     expect(snapshot).toMatchObject({
       time: { seconds: 1_700_000_001n, nanos: 500_000 },
       startTime: { seconds: 1_700_000_000n, nanos: 250_000_000 },

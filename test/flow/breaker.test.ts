@@ -16,6 +16,7 @@ const clock = {
   nowMs(): number {
     return systemClock.nowMs() + this.aheadMs;
   },
+  wallMs: () => systemClock.wallMs(),
 };
 
 beforeAll(async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { clockOf } from "../../../test/kit/clocks.ts";
 import { draft, recordOf } from "../../../test/kit/dead-letters.ts";
 import {
   type CommandResult,
@@ -116,7 +117,7 @@ describe("leat dead-letters", () => {
 
   test("shows bytes that are no text as base64, and nothing that moves a terminal's cursor", async () => {
     await server.stop();
-    const clock = { nowMs: () => Date.now() };
+    const clock = clockOf(() => Date.now());
     const file = join(folder, "kept", "leat.sqlite");
     const store = await DeadLetterStore.open({ file, limits: resolveLimits(), clock });
     const letter = { timeMs: Date.now(), message: "\u001b[2J", record: recordOf(Uint8Array.of(0xff, 0)) };
