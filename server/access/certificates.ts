@@ -84,7 +84,7 @@ export class Certificates {
     };
     const { validToDate } = parsed(loaded.cert, cert);
     if (loaded.ca !== undefined) parsed(loaded.ca, clientCa ?? "");
-    if (validToDate.getTime() <= this.#clock.nowMs()) {
+    if (validToDate.getTime() <= this.#clock.wallMs()) {
       throw new Error(`${cert}: the certificate expired on ${validToDate.toISOString()}`);
     }
     try {

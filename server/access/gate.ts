@@ -113,13 +113,13 @@ export class Gate {
   }
 
   #bearer(authorization: string): Principal | Promise<Principal> {
-    const { limits, clock } = this.#parts;
+    const { limits } = this.#parts;
     if (authorization.length > limits.maxTokenBytes) throw leatError("CREDENTIALS_INVALID");
     const token = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
     if (token === undefined) throw leatError("CREDENTIALS_INVALID");
     const digest = digestOf(token);
     const key = digest.toString("base64");
-    const remembered = this.#recall(key, clock.nowMs());
+    const remembered = this.#recall(key);
     if (remembered !== undefined) return remembered;
     const rules = this.#rules;
     const known = rules.tokens.find(digest);
@@ -134,14 +134,15 @@ export class Gate {
     });
   }
 
-  #recall(key: string, nowMs: number): Principal | undefined {
+  #recall(key: string): Principal | undefined {
     const found = this.#remembered.get(key);
     if (found === undefined) return undefined;
     this.#remembered.delete(key);
     const { principal } = found;
-    if (principal.expiresAtMs !== undefined && nowMs >= principal.expiresAtMs)
+    const { clock } = this.#parts;
+    if (principal.expiresAtMs !== undefined && clock.wallMs() >= principal.expiresAtMs)
       throw leatError("CREDENTIALS_EXPIRED");
-    if (nowMs >= found.untilMs) return undefined;
+    if (clock.nowMs() >= found.untilMs) return undefined;
     this.#remembered.set(key, found);
     return principal;
   }
@@ -217,7 +218,7 @@ export class Gate {
   /** @throws LeatError CREDENTIALS_EXPIRED when what a caller showed is not valid any more */
   checkStillValid({ by, expiresAtMs, revision }: Principal): void {
     if (by === "nothing") return;
-    const expired = expiresAtMs !== undefined && this.#parts.clock.nowMs() >= expiresAtMs;
+    const expired = expiresAtMs !== undefined && this.#parts.clock.wallMs() >= expiresAtMs;
     if (expired || !this.#rules.revisions.has(revision)) throw leatError("CREDENTIALS_EXPIRED");
   }
 

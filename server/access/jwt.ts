@@ -54,7 +54,6 @@ export class JwtVerifier {
    */
   async verify(token: string): Promise<Principal> {
     const { issuer, audience, algorithms } = this.#config;
-    const nowMs = this.#clock.nowMs();
     let payload: JWTPayload;
     try {
       ({ payload } = await jwtVerify(token, this.#keys, {
@@ -63,7 +62,7 @@ export class JwtVerifier {
         algorithms: [...algorithms],
         requiredClaims: ["exp", "sub"],
         clockTolerance: this.#limits.maxClockSkewMs / 1_000,
-        currentDate: new Date(nowMs),
+        currentDate: new Date(this.#clock.wallMs()),
       }));
     } catch (error) {
       throw refusal(error);
