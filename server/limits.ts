@@ -111,8 +111,13 @@ export interface Limits {
   maxStallMs: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
-  /** Batches handed to a worker ahead of the one it runs. Default 8. */
+  /** Batches handed to a worker ahead of the one it runs. Default 16. */
   maxWorkerQueue: number;
+  /**
+   * HTTP/2's flow-control window of each stream on the gRPC port, and of each connection: what a producer may send
+   * ahead of what the server has read. Default 1 MiB.
+   */
+  streamWindowBytes: number;
   /** The input of one shared-memory slot; a larger batch goes by transfer. Default 128 KiB. */
   slotInputBytes: number;
   /** The output of one shared-memory slot; a larger result goes by transfer. Default 256 KiB. */
@@ -234,7 +239,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxExtraWorkers: 2,
   maxStallMs: 20,
   maxSpareWorkers: 1,
-  maxWorkerQueue: 8,
+  maxWorkerQueue: 16,
+  streamWindowBytes: MiB,
   slotInputBytes: 128 * KiB,
   slotOutputBytes: 256 * KiB,
   maxCoalescedCalls: 256,
@@ -293,6 +299,10 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits>
   assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
   assert(limits.maxActivationHistory >= 2, "maxActivationHistory must be at least 2");
   assert(limits.maxPipelineRevisions >= 1, "maxPipelineRevisions must be at least 1");
+  assert(
+    limits.streamWindowBytes >= 65_535 && limits.streamWindowBytes <= 2 ** 31 - 1,
+    "streamWindowBytes must be at least 65,535 and below 2 GiB",
+  );
   assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
   assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
   assert(

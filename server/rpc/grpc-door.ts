@@ -15,6 +15,7 @@ import type { Certificates } from "../access/certificates.ts";
 import { LeatError, leatError } from "../errors.ts";
 import { senderOf } from "./call-principal.ts";
 import type { Engine } from "./engine.ts";
+import { FlowWindows } from "./flow-window.ts";
 import { controlDefinitions } from "./grpc-control.ts";
 import { guardingCalls } from "./guarded-call.ts";
 import type { HealthBoard } from "./health.ts";
@@ -64,9 +65,12 @@ function refuse(): never {
 export class GrpcDoor {
   readonly #server: Server;
   readonly #certificates: Certificates | undefined;
+  readonly #windowBytes: number;
+  #windows: FlowWindows | undefined;
 
   constructor(engine: Engine, health: HealthBoard, certificates: Certificates | undefined) {
     this.#certificates = certificates;
+    this.#windowBytes = engine.limits.streamWindowBytes;
     const { maxModuleBytes, maxBatchBytes } = engine.limits;
     this.#server = new Server({
       // Beyond our own limits, which answer with a reason, by the room of a whole message more.
@@ -98,8 +102,12 @@ export class GrpcDoor {
     const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, grpcCredentials(this.#certificates), (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(error);
+        if (error !== null) {
+          reject(error);
+          return;
+        }
+        this.#windows = new FlowWindows(bound, this.#windowBytes);
+        resolve(bound);
       });
     });
   }
@@ -107,11 +115,13 @@ export class GrpcDoor {
   /** Takes no new connections and resolves when the calls in flight have ended. */
   async finish(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    this.#windows?.[Symbol.dispose]();
   }
 
   /** Ends everything at once. */
   close(): void {
     this.#server.forceShutdown();
+    this.#windows?.[Symbol.dispose]();
   }
 
   #stream(engine: Engine, call: ServerDuplexStream<StreamView, Reply>): void {

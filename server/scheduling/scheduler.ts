@@ -3,7 +3,8 @@
  *
  * It runs in a turn of the event loop, after the turn's input was read: what arrived together is handed over
  * together, and what workers completed meanwhile is read without waking anyone. Waking a sleeping
- * worker costs as much as running a small batch, so it waits for as long as each turn brings more, within bounds.
+ * worker costs as much as running a small batch, so small calls, which share a crossing, are waited for as long as each turn
+ * brings more, within bounds.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import type { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
 import { FairQueue, type MergeBounds } from "./fair-queue.ts";
 
-/** Workers are woken when a turn brought nothing new, and after so many turns that did. */
+/** Workers are woken when a turn brought no small call, and after so many turns that did. */
 const maxHeldTurns = 3;
 
 /** Places waiting batches with workers. */
@@ -23,7 +24,7 @@ export class Scheduler {
   readonly #admit: (crossing: Crossing) => boolean;
   readonly #onWithdrawn: (job: BatchJob) => void;
   #planned = false;
-  /** Whether something came since the last turn. */
+  /** Whether a small call came since the last turn. */
   #fresh = false;
   #heldTurns = 0;
 
@@ -49,6 +50,7 @@ export class Scheduler {
     job.onWithdrawn = this.#onWithdrawn;
     this.#queue.push(job);
     this.#plan();
+    if (job.mergeable) this.#fresh = true;
   }
 
   /** Takes a crossing back that has to run again. */
@@ -71,7 +73,6 @@ export class Scheduler {
   }
 
   #plan(): void {
-    this.#fresh = true;
     if (this.#planned) return;
     this.#planned = true;
     this.#heldTurns = 0;

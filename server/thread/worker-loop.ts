@@ -27,7 +27,7 @@ const batchesBetweenFlushes = 256;
  * Waking the other thread costs as much as a small batch, so completions are announced together: when the
  * worker runs out of work, after so many of them, or at once after a batch that took so long, in milliseconds.
  */
-const maxUnannounced = 8;
+const maxUnannounced = 4;
 const longBatchMs = 0.1;
 
 /** Runs until it is told to stop. */

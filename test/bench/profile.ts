@@ -30,7 +30,13 @@ const cases = {
   stages: { stages: 3, order: streamOrder },
   unary: { stages: 1, order: unaryOrder },
 };
-const subjects: readonly string[] = ["leat", "echo", "connect", "extism"] satisfies SubjectName[];
+const subjects: readonly string[] = [
+  "leat",
+  "echo",
+  "echo-plain",
+  "connect",
+  "extism",
+] satisfies SubjectName[];
 
 const { values } = parseArgs({
   options: {

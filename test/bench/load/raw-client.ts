@@ -1,6 +1,6 @@
 /**
  * The client of all servers under measurement: plain grpc-js that leaves messages in wire form, so that its
- * own cost is the same whatever it talks to.
+ * own cost is the same whatever it talks to. Its HTTP/2 window is the SDK's.
  *
  * @module
  */
@@ -19,6 +19,7 @@ export class RawClient implements Disposable {
     this.#client = new grpc.Client(address, grpc.credentials.createInsecure(), {
       // One TCP connection of its own for each client, not one shared by all to the same address.
       "grpc.use_local_subchannel_pool": 1,
+      "grpc-node.flow_control_window": 1024 * 1024,
     });
   }
 

@@ -17,7 +17,7 @@ import type { SubjectHandlers } from "../subjects/subject.ts";
 export { nodeFlags };
 
 /** The servers that can be measured. */
-export type SubjectName = "echo" | "leat" | "connect" | "extism";
+export type SubjectName = "echo" | "echo-plain" | "leat" | "connect" | "extism";
 
 /** Starts one server under measurement. */
 export function startSubject(

@@ -50,7 +50,7 @@ export async function readyServer(
       });
     }
     const target = create(TargetSchema, { target: { case: "pipeline", value: uppercasePipeline } });
-    return { subject, address, target, expect: name === "echo" ? "echo" : "uppercase" };
+    return { subject, address, target, expect: name.startsWith("echo") ? "echo" : "uppercase" };
   } catch (error) {
     await subject[Symbol.asyncDispose]();
     throw error;

@@ -5,6 +5,8 @@
  */
 
 import * as grpc from "@grpc/grpc-js";
+import { defaultLimits } from "../../../server/limits.ts";
+import { FlowWindows } from "../../../server/rpc/flow-window.ts";
 import type { RunningServer } from "./subject.ts";
 
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -41,8 +43,15 @@ export interface RawHandlers {
   StreamTransform: grpc.handleBidiStreamingCall<Buffer, Buffer>;
 }
 
-/** Serves the raw service on a free port of 127.0.0.1. */
-export async function serveRaw(handlers: RawHandlers): Promise<RunningServer> {
+/**
+ * Serves the raw service on a free port of 127.0.0.1.
+ *
+ * @param windows - HTTP/2's flow-control windows: those of Leat, or what grpc-js leaves
+ */
+export async function serveRaw(
+  handlers: RawHandlers,
+  windows: "leat" | "plain" = "leat",
+): Promise<RunningServer> {
   const server = new grpc.Server();
   server.addService(rawTransformService, { ...handlers });
   const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -50,6 +59,7 @@ export async function serveRaw(handlers: RawHandlers): Promise<RunningServer> {
     error ? reject(error) : resolve(port),
   );
   const port = await promise;
+  if (windows === "leat") new FlowWindows(port, defaultLimits.streamWindowBytes);
   return {
     address: `127.0.0.1:${port}`,
     close: () => new Promise((closed) => server.tryShutdown(() => closed())),
