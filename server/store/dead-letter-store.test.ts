@@ -253,6 +253,8 @@ describe("a file that cannot be used", () => {
     await expect(store.write([draft("more", { record })])).rejects.toThrow(/full/);
     expect(lines.filter(({ msg }) => msg === "the store failed")).toHaveLength(1);
     expect(await idsIn(store)).toHaveLength(kept);
+    // That letters can still be read does not mean that they can be kept.
+    expect(store.status).toMatchObject({ t: "failed" });
     await store.remove(["0", "1"]);
     await store.write([draft("more", { record })]);
     expect(store.status).toEqual({ t: "ok" });

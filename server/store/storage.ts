@@ -10,6 +10,7 @@
 import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { hasRoom } from "./disk-room.ts";
 import { LetterTable } from "./letter-table.ts";
 import { RegistryTable } from "./registry-table.ts";
 import { migrate } from "./schema.ts";
@@ -60,6 +61,21 @@ export class Storage {
   /** As {@link use}, all or nothing. */
   transaction<T>(work: (tables: Tables) => T): T {
     return this.use((tables) => tables.letters.transaction(() => work(tables)));
+  }
+
+  /**
+   * Refuses what would fill the disk to its end: nothing could be removed any more.
+   *
+   * @param bytes - about how much will be added
+   */
+  checkRoom(bytes: number): void {
+    const { file } = this.#start;
+    if (file === undefined || bytes === 0) return;
+    this.#open();
+    if (this.#state.t !== "open" || hasRoom(file, bytes)) return;
+    // The journal's room can be had back.
+    this.#state.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (!hasRoom(file, bytes)) throw new Error("the disk is full, but for what it takes to remove letters");
   }
 
   /** Closes the file. */

@@ -20,7 +20,11 @@ import type {
 /** The thread's entry: `.ts` in the source tree, `.js` in a published package. */
 const entry = new URL(`./store-thread${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
+/** Calls that need room on the disk. A full one can still be read. */
+const writing: ReadonlySet<StoreCallName> = new Set(["change", "changeRegistry", "purge"]);
+
 interface Pending {
+  readonly name: StoreCallName;
   resolve(value: never): void;
   reject(error: Error): void;
 }
@@ -33,6 +37,8 @@ export class StoreClient {
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | undefined;
   #calls = 0;
+  /** Whether it was a call of {@link writing} that failed: until one succeeds, the store does not work. */
+  #failedToWrite = false;
   #closed = false;
 
   constructor(start: StoreThreadStart, logger: Logger | undefined) {
@@ -56,7 +62,7 @@ export class StoreClient {
     this.#worker ??= this.#startThread();
     const { promise, resolve, reject } = Promise.withResolvers<StoreCalls[Name]["reply"]>();
     const number = ++this.#calls;
-    this.#pending.set(number, { resolve, reject });
+    this.#pending.set(number, { name, resolve, reject });
     this.#worker.postMessage({ number, name, request } as StoreCall, transfer);
     return promise;
   }
@@ -108,11 +114,12 @@ export class StoreClient {
     const pending = this.#pending.get(message.number);
     this.#pending.delete(message.number);
     if (message.t === "reply") {
-      this.#works();
+      this.#works(pending?.name);
       pending?.resolve(message.value as never);
       return;
     }
     const { problem } = message;
+    this.#failedToWrite ||= pending !== undefined && writing.has(pending.name);
     this.#failed(problem);
     pending?.reject(leatError("STORE_UNAVAILABLE", { problem }));
   }
@@ -129,7 +136,9 @@ export class StoreClient {
     );
   }
 
-  #works(): void {
+  #works(name: StoreCallName | undefined): void {
+    if (this.#failedToWrite && (name === undefined || !writing.has(name))) return;
+    this.#failedToWrite = false;
     if (this.status.t === "failed") this.#logger?.info({ file: this.#start.file }, "the store works again");
     this.status = { t: "ok" };
   }

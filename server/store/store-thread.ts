@@ -6,6 +6,7 @@
 
 import assert from "node:assert/strict";
 import { parentPort, workerData } from "node:worker_threads";
+import { addedBytes } from "./disk-room.ts";
 import type { LetterTable } from "./letter-table.ts";
 import { problemOf, Storage } from "./storage.ts";
 import type {
@@ -26,11 +27,13 @@ const storage = new Storage(workerData as StoreThreadStart, send);
 const calls: {
   readonly [Name in StoreCallName]: (request: StoreCalls[Name]["request"]) => StoreCalls[Name]["reply"];
 } = {
-  change: ({ changes }) =>
-    storage.transaction(({ letters }) => ({
+  change: ({ changes }) => {
+    storage.checkRoom(addedBytes(changes));
+    return storage.transaction(({ letters }) => ({
       counts: changes.map((change) => makeChange(letters, change)),
       totals: letters.totals(),
-    })),
+    }));
+  },
   list: (request) => storage.use(({ letters }) => letters.list(request)),
   get: ({ id }) => storage.use(({ letters }) => letters.get(id)),
   read: (request) => storage.use(({ letters }) => letters.read(request)),

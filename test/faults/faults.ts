@@ -6,23 +6,42 @@
 
 import { freshSeed, readFlags } from "../fuzz/flags.ts";
 import { Random } from "../fuzz/random.ts";
-import { beside, runaways } from "./guest-cases.ts";
+import { breakers } from "./breaker-case.ts";
+import { beside, workerLoss } from "./guest-cases.ts";
 import { cuts, kills, slowReader, stalls } from "./process-cases.ts";
+import { loadKills, replayKills, startKills } from "./restart-cases.ts";
+import { clockJumps, fullDisk, unhedged } from "./surroundings-cases.ts";
 
-const cases = { kills, cuts, stalls, slowReader, runaways, beside };
+const cases = {
+  kills,
+  startKills,
+  loadKills,
+  replayKills,
+  cuts,
+  stalls,
+  slowReader,
+  unhedged,
+  workerLoss,
+  breakers,
+  fullDisk,
+  clockJumps,
+  beside,
+};
 
 const usage = `npm run test:faults [-- OPTIONS]
 
   --case NAME   ${Object.keys(cases).join(", ")}; may be repeated (default: all)
-  --kills N     how often the server is killed (default 10; in full 50)
-  --records N   records of the stream under which it is killed (default 200000; in full 1000000)
+  --full 1      50 kills under 1000000 records, and the other cases in proportion
+  --kills N     how often the server is killed (default 10)
+  --records N   records of the stream under which it is killed (default 200000)
   --seed N      replay an earlier run, as far as time lets it`;
 
-const { numbers, cases: chosen } = readFlags(
+const { numbers: given, cases: chosen } = readFlags(
   usage,
-  { seed: freshSeed(), kills: 10, records: 200_000 },
+  { seed: freshSeed(), full: 0, kills: 10, records: 200_000 },
   Object.keys(cases),
 );
+const numbers = given.full > 0 ? { ...given, kills: 50, records: 1_000_000 } : given;
 console.log(`seed ${numbers.seed}`);
 let failed = false;
 for (const name of chosen) {
@@ -34,7 +53,9 @@ for (const name of chosen) {
   } catch (error) {
     failed = true;
     console.log(`${name}: FAILED: ${error instanceof Error ? error.stack : String(error)}`);
-    console.log(`  replay: npm run test:faults -- --case ${name} --seed ${numbers.seed}`);
+    console.log(
+      `  replay: npm run test:faults -- --case ${name} --seed ${numbers.seed} --kills ${numbers.kills} --records ${numbers.records}`,
+    );
   }
 }
 process.exitCode = failed ? 1 : 0;

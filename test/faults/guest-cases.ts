@@ -20,23 +20,35 @@ function serve(modules: Readonly<Record<string, string>>): Promise<Supervised> {
   return startSupervised({ modules, pipelines, flags: limits.flatMap((limit) => ["--limit", limit]) });
 }
 
-/** Records that run away, each of which costs a worker, in a stream whose other records must come out. */
-export async function runaways({ random, records }: FaultOrder): Promise<string> {
+/** What a record of `marked` begins with, and the code with which it fails. Each costs its instance, and some their worker. */
+const poison: readonly (readonly [mark: string, code: string])[] = [
+  ["!", "timeout"],
+  ["~", "timeout"],
+  ["#", "timeout"],
+  ["%", "trap"],
+  ["^", "stack_overflow"],
+  ["$", "out_of_memory"],
+];
+
+/** Records that take instances and workers down, in a stream whose other records must come out. */
+export async function workerLoss({ random, records }: FaultOrder): Promise<string> {
   await using server = await serve({ marked: "marked" });
   await using leat = new Leat(server.serve.address);
   const part = Math.ceil(records / 4);
-  const stuck = new Set(Array.from({ length: 20 }, () => random.below(part)));
+  const bad = new Map(Array.from({ length: 40 }, () => [random.below(part), random.pick(poison)]));
   const pid = server.pid();
   function* source(): Generator<string> {
-    for (let number = 0; number < part; number++) yield stuck.has(number) ? "!" : `r${number}`;
+    for (let number = 0; number < part; number++) yield bad.get(number)?.[0] ?? `r${number}`;
   }
   let delivered = 0;
   const startMs = performance.now();
   for await (const result of leat.stream("marked", source(), { codec: text(), batchRecords: 100 })) {
     for (const outcome of result.outcomes) {
-      const right = stuck.has(delivered)
-        ? outcome.status === "failed" && outcome.failure.code === "timeout"
-        : outcome.status === "ok" && outcome.outputs[0] === `r${delivered}`;
+      const code = bad.get(delivered)?.[1];
+      const right =
+        code !== undefined
+          ? outcome.status === "failed" && outcome.failure.code === code
+          : outcome.status === "ok" && outcome.outputs[0] === `r${delivered}`;
       if (!right) throw new Error(`record ${delivered} gave ${JSON.stringify(outcome)}`);
       delivered++;
     }
@@ -45,7 +57,12 @@ export async function runaways({ random, records }: FaultOrder): Promise<string>
   if (server.pid() !== pid) throw new Error("the server process was started again");
   await nothingHeld(server);
   const seconds = (performance.now() - startMs) / 1_000;
-  return `${stuck.size} records ran away among ${part}: each timed out, all others were delivered in order, in ${seconds.toFixed(1)} s`;
+  return `${bad.size} records looped, trapped, recursed and took memory among ${part}, and ${await stoppedWorkers(leat)} workers were stopped: each has its code, all others were delivered in order, in ${seconds.toFixed(1)} s`;
+}
+
+async function stoppedWorkers(leat: Leat): Promise<number> {
+  const { snapshot } = await leat.metrics.metrics({});
+  return Object.values(snapshot?.pool?.stopped ?? {}).reduce((sum, count) => sum + Number(count), 0);
 }
 
 type Runs = Extract<Misbehaviour, { codes: readonly string[] }>;

@@ -20,7 +20,8 @@ export interface FaultOrder {
   readonly kills: number;
 }
 
-const pipelines = `
+/** Of the module `program`: one that keeps dead letters, and one that does not. */
+export const pipelines = `
 name: kept
 stages:
   - module: program
@@ -31,7 +32,8 @@ stages:
   - module: program
 `;
 
-function serve(...flags: string[]): Promise<Supervised> {
+/** A supervised server with these pipelines. */
+export function serve(...flags: string[]): Promise<Supervised> {
   return startSupervised({ modules: { program: "program" }, pipelines, flags });
 }
 
@@ -75,7 +77,8 @@ async function killOnce(server: Supervised, afterMs: number, starts: number): Pr
   return performance.now() - startMs;
 }
 
-async function checkDeadLetters(
+/** Exactly the letters are kept that results named. @throws Error that says which are not */
+export async function checkDeadLetters(
   { serve: { address } }: Supervised,
   named: readonly string[],
   expected: number,
@@ -98,7 +101,8 @@ async function checkDeadLetters(
     throw new Error(`dead letters that results name are not kept: ${missing.join(", ")}`);
 }
 
-function pace(records: number, { seconds }: NumberedFigures): string {
+/** How fast it went. */
+export function pace(records: number, { seconds }: NumberedFigures): string {
   return `${Math.round(records / seconds)} records/s`;
 }
 

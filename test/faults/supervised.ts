@@ -16,6 +16,8 @@ export interface SupervisedOptions {
   readonly modules: Readonly<Record<string, ModuleSource>>;
   /** YAML of `pipelines.yaml`. */
   readonly pipelines: string;
+  /** The data folder. Default: one of its own. */
+  readonly data?: string;
   /** Flags of `leat serve`. */
   readonly flags?: readonly string[];
   /** Variables of its environment. */
@@ -42,7 +44,14 @@ export async function startSupervised(options: SupervisedOptions): Promise<Super
       await writeFile(join(modules, `${name}@1.wasm`), await moduleBytes(source));
     const pipelines = join(folder, "pipelines.yaml");
     await writeFile(pipelines, options.pipelines);
-    const given = ["--modules", modules, "--pipelines", pipelines, "--data", join(folder, "data")];
+    const given = [
+      "--modules",
+      modules,
+      "--pipelines",
+      pipelines,
+      "--data",
+      options.data ?? join(folder, "data"),
+    ];
     const serve = await startServe([...given, "--log-level", "error", ...(options.flags ?? [])], {
       env: options.env ?? {},
     });
