@@ -12,4 +12,5 @@ export * from "./gen/leat/v1/metrics_pb.ts";
 export * from "./gen/leat/v1/module_pb.ts";
 export * from "./gen/leat/v1/pipeline_pb.ts";
 export * from "./gen/leat/v1/record_pb.ts";
+export * from "./gen/leat/v1/rollout_pb.ts";
 export * from "./gen/leat/v1/transform_pb.ts";

@@ -87,6 +87,7 @@ export function makeCore(options: CoreOptions): Core {
   });
   stats.quarantined = () =>
     registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
+  stats.rollouts = () => registry.rollouts.figures();
   stats.deadLetters = () => ({
     ...options.deadLetters.kept,
     failed: options.deadLetters.status.t === "failed",

@@ -15,6 +15,7 @@ import { GuestTalk } from "./outcome/guest-talk.ts";
 import type { Crossing } from "./pool/crossing.ts";
 import { Pool } from "./pool/pool.ts";
 import { Registry } from "./registry/registry.ts";
+import type { Rollout } from "./registry/rollout.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
@@ -53,6 +54,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   const { limits, clock, logger, stats } = options;
   const breakers = new Breakers(clock, stats, (module, digest, from, to) => {
     logger.warn({ module, digest, from, to }, "a breaker changed");
+    if (to === "open") registry.rollouts.breakerOpened(digest);
     options.tracer.breakerChanged(module, digest, from, to);
   });
   const completion: Completion = makeCompletion(
@@ -80,7 +82,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
       again: (crossing) => {
         if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-        else if (crossing.purpose === "warm-up") completion.abandonWarmUp(crossing);
+        else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
         else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
         else scheduler.again(crossing);
       },
@@ -92,7 +94,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     options.ledger,
   );
   const cache = new CompiledModuleCache(limits);
-  const registry = new Registry({
+  const registry: Registry = new Registry({
     limits,
     clock,
     store: options.moduleStore,
@@ -103,6 +105,12 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     ledger: options.ledger,
     onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
     onUnloaded: (digest) => breakers.forget(digest),
+    shadows: {
+      submit: (job) => scheduler.submit(job),
+      idle: () => scheduler.idle,
+      random: Math.random,
+    },
+    onRolloutEnded: (rollout) => logRollout(logger, rollout),
     onPipelineUnused: (pipeline) => {
       scheduler.forget(pipeline);
       pool.drop(pipeline);
@@ -110,6 +118,16 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
   return { pool, scheduler, cache, registry };
+}
+
+function logRollout(logger: Logger, { base, candidate, mode, state }: Rollout): void {
+  const versions = { module: base.name, from: base.version, to: candidate.version };
+  logger.info({ ...versions, mode, state }, "a rollout has ended");
+}
+
+/** A shadow that has stopped a worker is not worth another; one that only waited behind such a batch runs elsewhere. */
+function givesUp({ purpose, exclusions, spentMs }: Crossing): boolean {
+  return purpose === "shadow" && (exclusions.length > 0 || spentMs > 0);
 }
 
 /** Answers to crossings, and what comes after those with failures that policies deal with. */

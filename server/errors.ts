@@ -129,6 +129,11 @@ export const catalogue = {
     (d: { digest: string; problem: string }) =>
       `the file of the module ${d.digest} cannot be used: ${d.problem}; load the same bytes again`,
   ),
+  ROLLOUT_UNDER_WAY: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; problem: string }) => `a rollout of ${d.module} is under way: ${d.problem}`,
+  ),
+  ROLLOUT_NOT_FOUND: entry("NOT_FOUND", (d: { module: string }) => `no rollout of ${d.module}`),
   TOO_MANY_MODULES: entry("RESOURCE_EXHAUSTED", overLimit("too many modules are loaded")),
   PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),
   PIPELINE_INVALID: entry(

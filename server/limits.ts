@@ -79,6 +79,12 @@ export interface Limits {
   maxActivationHistory: number;
   /** Revisions of one pipeline that are kept. Default 100. */
   maxPipelineRevisions: number;
+  /** Batches of shadows, over all pipelines, that are under way; further ones are left out. Default 8. */
+  maxShadowBatches: number;
+  /** Bytes of those batches and of what they are compared with. Default 16 MiB. */
+  maxShadowBytes: number;
+  /** Differences of one shadow that are kept as samples, with up to 1 KiB of either side. Default 10. */
+  maxShadowSamples: number;
   /** Source bytes of modules kept compiled; the one unused for longest gives way. Default 256 MiB. */
   maxCompiledModuleBytes: number;
   /** Batches of one stream that may be unanswered. Default 32. */
@@ -223,6 +229,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxModuleVersions: 100_000,
   maxActivationHistory: 100,
   maxPipelineRevisions: 100,
+  maxShadowBatches: 8,
+  maxShadowBytes: 16 * MiB,
+  maxShadowSamples: 10,
   maxCompiledModuleBytes: 256 * MiB,
   maxStreamWindow: 32,
   maxStreams: 10_000,

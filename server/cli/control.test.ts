@@ -114,6 +114,36 @@ describe("leat module", () => {
   });
 });
 
+describe("leat rollout", () => {
+  test("starts, shows, lists and promotes", async () => {
+    for (const version of ["1", "2"]) {
+      const load = ["module", "load", version === "1" ? "program.wasm" : "starts.wasm"];
+      await leat([...load, "--name", "tried", "--version", version, "--no-activate"]);
+    }
+    await leat(["module", "activate", "tried@1"]);
+    await leat(["pipeline", "apply", "-"], "name: tries\nstages:\n  - module: tried\n");
+    const rule = ["--after", "1000", "--factor", "1.2"];
+    expect(await leat(["rollout", "start", "tried@2", "--share", "10%", "--shadow", ...rule])).toMatchObject({
+      code: 0,
+      stdout: "tried@2 runs on copies of 10 % of the batches of tries\n",
+    });
+    const shown = await leat(["rollout", "show", "tried"]);
+    expect(shown.stdout).toMatch(/^rule: +after 1000 batches, factor 1\.2$/m);
+    expect(shown.stdout).toMatch(/^tried version: +2: 0 batches/m);
+    expect((await leat(["rollout", "list"])).stdout).toMatch(/^tried +1 +2 +shadow +10 % +running/m);
+    const promoted = await leat(["rollout", "promote", "tried", "--json"]);
+    expect(JSON.parse(promoted.stdout)).toMatchObject({ state: "ROLLOUT_STATE_PROMOTED" });
+    expect((await leat(["rollout", "abort", "tried"])).stderr).toMatch(/^leat: ROLLOUT_NOT_FOUND: /);
+    expect(await leat(["rollout", "start", "tried@1", "--share", "a lot"])).toMatchObject({ code: 2 });
+    expect(await leat(["rollout", "start", "tried@1", "--share", "1%", "--factor", "2"])).toMatchObject({
+      code: 2,
+      stderr: "leat: --factor needs --after\n",
+    });
+    await leat(["pipeline", "delete", "tries"]);
+    for (const version of ["1", "2"]) await leat(["module", "unload", `tried@${version}`]);
+  });
+});
+
 describe("leat pipeline", () => {
   const yaml = `pipelines:
   - name: clean

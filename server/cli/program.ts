@@ -12,6 +12,7 @@ import { exitCodes, reportFailure } from "./failure.ts";
 import { addModuleCommands } from "./module/commands.ts";
 import { addCredentialOptions, addressOption } from "./options.ts";
 import { addPipelineCommands } from "./pipeline/commands.ts";
+import { addRolloutCommands } from "./rollout/commands.ts";
 import { addRunCommand } from "./run.ts";
 import { addServeCommand } from "./serve.ts";
 import { addTokenCommand } from "./token.ts";
@@ -42,6 +43,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
   addCredentialOptions(program);
   await addServeCommand(program, args);
   addModuleCommands(program);
+  addRolloutCommands(program);
   addPipelineCommands(program);
   addDeadLetterCommands(program);
   addTransformCommand(program);

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { Slot, StageWord } from "../bridge/layout.ts";
+import { Outcome, Slot, StageWord } from "../bridge/layout.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
+import type { ArmStats } from "../telemetry/arm-stats.ts";
 import type { PipelineStats } from "../telemetry/stats.ts";
 
 const nsPerMs = 1e6;
@@ -33,6 +34,20 @@ export function countCrossing(
     for (const { stage, code, count } of crossing.report.failures)
       stats.stages[stage]?.addFailure(code, count);
   }
+}
+
+/** Adds what a completed slot says to the figures of a version that is compared with another. */
+export function countArm(arm: ArmStats, worker: WorkerHandle, crossing: Crossing, slot: number): void {
+  const { words, times } = worker.memory;
+  const base = worker.memory.slot(slot);
+  if (words[base + Slot.outcome] !== Outcome.result) return;
+  const at = worker.memory.timesOf(slot);
+  const ms = (times[at + 1] as number) - (times[at] as number) + crossing.spentMs;
+  let failed = 0;
+  const begun = words[base + Slot.stagesBegun] as number;
+  for (let index = 0; index < begun; index++)
+    failed += words[worker.memory.stage(slot, index) + StageWord.recordsFailed] as number;
+  arm.ran(crossing.jobs.length, ms, words[base + Slot.recordsIn] as number, failed);
 }
 
 function countStage(

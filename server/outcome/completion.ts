@@ -15,7 +15,7 @@ import { Crossing } from "../pool/crossing.ts";
 import { SegmentResult } from "../pool/slot-result.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import { PipelineStats, type Stats } from "../telemetry/stats.ts";
-import { countCrossing } from "./accounting.ts";
+import { countArm, countCrossing } from "./accounting.ts";
 import type { Breakers } from "./breakers.ts";
 import { batchTiming } from "./timing.ts";
 
@@ -63,6 +63,8 @@ export class Completion {
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
     if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
     if (crossing.purpose === "serve") this.#breakers.completed(worker, crossing, slot);
+    const { arm } = crossing.pipeline;
+    if (arm !== undefined && crossing.purpose !== "warm-up") countArm(arm, worker, crossing, slot);
     worker.holdSlot(slot, crossing.jobs.length);
     const error = this.#errorOf(worker, crossing, slot);
     if (error !== undefined) {
@@ -118,14 +120,17 @@ export class Completion {
     if (job.owner.matters === undefined) this.#stats.pipeline(job.pipeline.spec.name).addError(error.reason);
   }
 
-  /** A warm-up has stopped its worker: it is not run again. */
+  /** A warm-up or a shadow has stopped its worker: it is not run again. */
   abandonWarmUp(crossing: Crossing): void {
     const last = crossing.exclusions.at(-1);
     const problem =
       last === undefined
         ? "the worker was stopped"
         : `it ran too long or ended its worker at stage ${last.stage + 1}`;
-    for (const job of crossing.jobs) job.settle(leatError("WORKER_LOST", { problem }));
+    for (const job of crossing.jobs) {
+      job.pipeline.arm?.failed();
+      job.settle(leatError("WORKER_LOST", { problem }));
+    }
   }
 
   /** Answers a batch that an aftermath has dealt with. */
@@ -176,6 +181,7 @@ export class Completion {
 
   #fail(stats: PipelineStats, job: BatchJob, error: LeatError): void {
     stats.addError(error.reason);
+    if (error.reason !== "CANCELLED") job.pipeline.arm?.failed();
     job.settle(error);
   }
 

@@ -7,7 +7,7 @@
 import type { FailureMatter, FailureSample, StageFailures } from "../bridge/from-worker.ts";
 import { maxExclusions } from "../bridge/layout.ts";
 import type { BatchJob } from "./batch-job.ts";
-import type { ServingPipeline } from "./serving-pipeline.ts";
+import type { PipelinePurpose, ServingPipeline } from "./serving-pipeline.ts";
 
 /** A record that must not be run again, as it goes into the slot: numbers of the bridge's layout. */
 export interface CrossingExclusion {
@@ -36,8 +36,8 @@ const noProbes: readonly string[] = [];
 
 /** One or more jobs of one pipeline that run together. */
 export class Crossing {
-  /** Warm-ups are neither counted nor run again. */
-  readonly purpose: "serve" | "warm-up";
+  /** Only what serves is counted among the pipeline's figures, and run again when it has stopped a worker. */
+  readonly purpose: PipelinePurpose | "warm-up";
   readonly pipeline: ServingPipeline;
   readonly jobs: readonly BatchJob[];
   readonly byteLength: number;
@@ -61,10 +61,10 @@ export class Crossing {
   #worker: SlotCanceller | undefined = undefined;
   #slot = -1;
 
-  constructor(jobs: readonly BatchJob[], purpose: "serve" | "warm-up" = "serve") {
-    this.purpose = purpose;
+  constructor(jobs: readonly BatchJob[], purpose?: "warm-up") {
     const [first] = jobs;
     if (first === undefined) throw new Error("a crossing without a job");
+    this.purpose = purpose ?? first.pipeline.purpose;
     this.pipeline = first.pipeline;
     this.jobs = jobs;
     let byteLength = 0;

@@ -5,6 +5,25 @@
  */
 
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { ArmStats } from "../telemetry/arm-stats.ts";
+import type { BatchOwner } from "./batch-job.ts";
+
+/** What a pipeline is for: answering calls, or running copies of batches that nobody waits for. */
+export type PipelinePurpose = "serve" | "shadow";
+
+/** Another version of a pipeline that gets a share of its batches. */
+export interface Canary {
+  readonly pipeline: ServingPipeline;
+  /** 0 to 1. */
+  readonly share: number;
+  readonly random: () => number;
+}
+
+/** Sees what becomes of a pipeline's batches. */
+export interface ShadowTap {
+  /** The owner to submit a batch with in place of its own. */
+  watch(owner: BatchOwner): BatchOwner;
+}
 
 /**
  * One revision of a pipeline. Each batch holds it from admission to answer; when it is retired and
@@ -14,15 +33,33 @@ export class ServingPipeline {
   readonly spec: PipelineSpec;
   /** Whether small calls may share a guest's call: not where a stage keeps callers apart with fresh instances. */
   readonly mergesCalls: boolean;
+  readonly purpose: PipelinePurpose;
+  /** Counts how its batches went, while a rollout compares it with another version. */
+  arm: ArmStats | undefined = undefined;
+  /** The version that a rollout tries. */
+  canary: Canary | undefined = undefined;
+  /** What runs copies of its batches. */
+  shadow: ShadowTap | undefined = undefined;
   #held = 0;
   #retired = false;
   readonly #onUnused: (pipeline: ServingPipeline) => void;
 
   /** @param onUnused - called once, when it is retired and no batch holds it */
-  constructor(spec: PipelineSpec, onUnused: (pipeline: ServingPipeline) => void) {
+  constructor(
+    spec: PipelineSpec,
+    onUnused: (pipeline: ServingPipeline) => void,
+    purpose: PipelinePurpose = "serve",
+  ) {
     this.spec = spec;
+    this.purpose = purpose;
     this.mergesCalls = !spec.stages.some((stage) => stage.fresh);
     this.#onUnused = onUnused;
+  }
+
+  /** Where the next batch goes: here, or to the version that is tried. */
+  forNextBatch(): ServingPipeline {
+    const { canary } = this;
+    return canary !== undefined && canary.random() < canary.share ? canary.pipeline : this;
   }
 
   /** A batch begins to use it. */

@@ -8,7 +8,7 @@ import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import { ServingPipeline } from "../pool/serving-pipeline.ts";
+import { type PipelinePurpose, ServingPipeline } from "../pool/serving-pipeline.ts";
 
 /** A stored pipeline: what was put, and what runs. */
 export interface StoredPipeline {
@@ -63,14 +63,14 @@ export class PipelineTable {
 
   /** Stores a pipeline in place of the one of its name. Batches in flight finish on the old one. */
   put(definition: Pipeline, spec: PipelineSpec | undefined): StoredPipeline {
-    const stored = { definition, serving: spec && this.#serve(spec) };
+    const stored = { definition, serving: spec && this.makeServing(spec) };
     this.#replace(stored);
     return stored;
   }
 
   /** As {@link put}, for a pipeline that was built. @returns what runs */
   serve(definition: Pipeline, spec: PipelineSpec): ServingPipeline {
-    const serving = this.#serve(spec);
+    const serving = this.makeServing(spec);
     this.#replace({ definition, serving });
     return serving;
   }
@@ -100,7 +100,7 @@ export class PipelineTable {
 
   /** Keeps the pipeline of an inline chain; the one unused for longest gives way. */
   addInline(key: string, spec: PipelineSpec): ServingPipeline {
-    const serving = this.#serve(spec);
+    const serving = this.makeServing(spec);
     this.#inline.get(key)?.retire();
     this.#inline.set(key, serving);
     for (const [oldest, pipeline] of this.#inline) {
@@ -125,12 +125,14 @@ export class PipelineTable {
     return this.#byId.get(id)?.spec;
   }
 
-  #serve(spec: PipelineSpec): ServingPipeline {
-    const serving = new ServingPipeline(spec, () => {
+  /** A pipeline that can run, and is found by its id, unless it is a shadow: what shadows log and count is dropped. */
+  makeServing(spec: PipelineSpec, purpose: PipelinePurpose = "serve"): ServingPipeline {
+    const unused = (): void => {
       this.#byId.delete(spec.id);
       this.#onUnused(spec.id);
-    });
-    this.#byId.set(spec.id, serving);
+    };
+    const serving = new ServingPipeline(spec, unused, purpose);
+    if (purpose === "serve") this.#byId.set(spec.id, serving);
     return serving;
   }
 }

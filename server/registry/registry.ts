@@ -12,6 +12,7 @@ import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
+import type { ShadowParts } from "../outcome/shadow.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { ModuleStore } from "../store/module-store.ts";
@@ -26,6 +27,8 @@ import { readStages } from "./pipeline-definition.ts";
 import { PipelineTable, type StoredPipeline } from "./pipeline-table.ts";
 import { Preparation } from "./preparation.ts";
 import { type Restored, restore } from "./restore.ts";
+import type { Rollout } from "./rollout.ts";
+import { Rollouts } from "./rollouts.ts";
 import { Targets } from "./targets.ts";
 import { Turnstile } from "./turnstile.ts";
 
@@ -46,6 +49,10 @@ export interface RegistryParts {
   readonly onCompiled: (compileUs: number) => void;
   /** Told the digest of each module that no name is bound to any more. */
   readonly onUnloaded: (digest: string) => void;
+  /** How copies of batches reach the workers. */
+  readonly shadows: Pick<ShadowParts, "submit" | "idle" | "random">;
+  /** Told of each rollout that has ended. */
+  readonly onRolloutEnded: (rollout: Rollout) => void;
   /** Told the id of each pipeline that no batch uses any more. */
   readonly onPipelineUnused: (pipeline: number) => void;
 }
@@ -67,6 +74,8 @@ export class Registry {
   readonly #preparation: Preparation;
   readonly #targets: Targets;
   readonly #loader: ModuleLoader;
+  /** Versions that are tried. */
+  readonly rollouts: Rollouts;
   readonly #turnstile = new Turnstile();
 
   constructor(parts: RegistryParts) {
@@ -75,6 +84,14 @@ export class Registry {
     this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
     this.#preparation = new Preparation(parts, this.modules, this.pipelines);
     this.#targets = new Targets(parts, this.modules, this.pipelines, this.#preparation, this.#turnstile);
+    this.rollouts = new Rollouts(
+      parts,
+      this.modules,
+      this.pipelines,
+      this.#preparation,
+      this.#turnstile,
+      (entry) => this.#warmAndSwitchTo(entry, "promote"),
+    );
     this.#loader = new ModuleLoader(parts, this.modules, this.#preparation, (entry, cause, steps) =>
       this.#switchTo(entry, cause, steps),
     );
@@ -96,7 +113,10 @@ export class Registry {
    * @throws LeatError as LoadModule documents
    */
   load(load: ModuleLoad): Promise<LoadedModule> {
-    return this.#turnstile.run(() => this.#loader.load(load));
+    return this.#turnstile.run(() => {
+      if (load.noActivate !== true && !load.dryRun) this.rollouts.checkNone(load.name);
+      return this.#loader.load(load);
+    });
   }
 
   /**
@@ -108,6 +128,7 @@ export class Registry {
     return this.#turnstile.run(async () => {
       const entry = this.modules.resolveExactly(reference);
       if (this.modules.isActive(entry)) return { entry, previous: undefined, alreadyActive: true };
+      this.rollouts.checkNone(entry.name);
       return this.#warmAndSwitchTo(entry, "activate");
     });
   }
@@ -123,6 +144,7 @@ export class Registry {
     return this.#turnstile.run(async () => {
       checkName("name", name);
       if (this.modules.list(name).length === 0) throw leatError("MODULE_NOT_FOUND", { module: name });
+      this.rollouts.checkNone(name);
       const entry = this.modules.previous(name);
       if (entry === undefined) throw leatError("MODULE_NO_PREVIOUS", { module: name });
       return this.#warmAndSwitchTo(entry, "rollback");
@@ -146,6 +168,7 @@ export class Registry {
     if (this.modules.find(entry.name, entry.version) === undefined) this.modules.add(entry);
     this.modules.activate(activation);
     for (const { definition, spec } of moved) this.pipelines.put(definition, spec);
+    if (cause !== "promote") this.rollouts.pipelinesChanged();
   }
 
   #activationOf({ name, version, digest }: ModuleEntry, cause: ActivationCause): Activation {
@@ -156,7 +179,8 @@ export class Registry {
   unload(reference: string): Promise<ModuleEntry> {
     return this.#turnstile.run(async () => {
       const entry = this.modules.resolveExactly(reference);
-      const users = this.usersOf(entry);
+      const tried = this.rollouts.triedIn(entry);
+      const users = [...this.usersOf(entry), ...(tried === undefined ? [] : [`the rollout of ${tried}`])];
       if (users.length > 0) {
         const module = `${entry.name}@${entry.version}`;
         throw leatError("MODULE_IN_USE", { module, pipelines: users.join(", ") });
@@ -226,7 +250,9 @@ export class Registry {
       const stored = { name, revision, timeMs, definition: toBinary(PipelineSchema, definition) };
       const keep = this.#parts.limits.maxPipelineRevisions;
       await this.#parts.records.commit([{ t: "pipeline", revision: stored, keep }]);
-      return this.pipelines.put(definition, spec);
+      const put = this.pipelines.put(definition, spec);
+      this.rollouts.pipelinesChanged();
+      return put;
     });
   }
 
@@ -266,6 +292,7 @@ export class Registry {
       this.pipelines.get(name);
       await this.#parts.records.commit([{ t: "delete-pipeline", name }]);
       this.pipelines.delete(name);
+      this.rollouts.pipelinesChanged();
     });
   }
 

@@ -46,7 +46,7 @@ export class Targets {
   resolveNow(target: Target | undefined): ServingPipeline | undefined {
     switch (target?.target.case) {
       case "pipeline":
-        return this.#serving(this.#pipelines.get(target.target.value));
+        return this.#serving(this.#pipelines.get(target.target.value))?.forNextBatch();
       case "inline":
         return this.#pipelines.inline(this.#inlineKey(target.target.value.modules));
       default:

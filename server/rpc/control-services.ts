@@ -25,6 +25,7 @@ import type { Activation } from "../store/registry-store.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import type { Engine } from "./engine.ts";
 import { collectUpload } from "./module-upload.ts";
+import { rolloutMethods } from "./rollout-methods.ts";
 
 /** ModuleService over the registry. */
 export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof ModuleService> {
@@ -67,6 +68,7 @@ export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof 
       await registry.unload(reference);
       return { module };
     },
+    ...rolloutMethods(registry),
     releaseModule: ({ reference }) => registry.release(reference),
   };
 }

@@ -133,7 +133,8 @@ export class Engine {
     traceparent: string | undefined,
     tracestate: string | undefined,
   ): BatchJob {
-    const job = new BatchJob(owner, pipeline, batch, this.clock.nowMs());
+    const watched = pipeline.shadow === undefined ? owner : pipeline.shadow.watch(owner);
+    const job = new BatchJob(watched, pipeline, batch, this.clock.nowMs());
     job.trace = this.tracer.start(kind, pipeline.spec.name, traceparent, tracestate);
     this.#scheduler.submit(job);
     return job;

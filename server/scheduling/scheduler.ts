@@ -60,6 +60,11 @@ export class Scheduler {
     this.#plan();
   }
 
+  /** Whether nothing waits, and a worker has room. */
+  get idle(): boolean {
+    return this.#queue.empty && this.#pool().hasRoom;
+  }
+
   /** A pipeline is not used any more. */
   forget(pipeline: number): void {
     this.#queue.forget(pipeline);

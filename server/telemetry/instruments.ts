@@ -17,6 +17,7 @@ const secondsPerMs = 1e-3;
 export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
   registerAccess(meter, stats);
+  registerRollouts(meter, stats);
   registerDeadLetters(meter, stats);
   registerProcess(meter, stats);
   registerPipelines(meter, stats);
@@ -119,6 +120,30 @@ function registerServer(meter: Meter, stats: Stats): void {
   group.observe((result) => {
     for (const [observable, read] of reads) {
       for (const [value, attributes] of read()) result.observe(observable, value, attributes);
+    }
+  });
+}
+
+function registerRollouts(meter: Meter, stats: Stats): void {
+  const group = new Group(meter);
+  const share = group.gauge(name.rolloutShare, {
+    description: "Share of batches on which a version is tried",
+  });
+  // A rollout's counts end with it, so none of these only grows.
+  const batches = group.gauge(name.rolloutBatches, { description: "Batches of the version that is tried" });
+  const shadows = group.gauge(name.shadowBatches, {
+    description: "Batches that a shadow compared or left out",
+  });
+  group.observe((result) => {
+    for (const figures of stats.rollouts()) {
+      const { module, version, mode } = figures;
+      const labels = { [label.module]: module, [label.version]: version, [label.mode]: mode };
+      result.observe(share, figures.share, labels);
+      result.observe(batches, figures.batches, { ...labels, [label.outcome]: "ok" });
+      result.observe(batches, figures.errors, { ...labels, [label.outcome]: "error" });
+      if (mode !== "shadow") continue;
+      for (const outcome of ["same", "different", "dropped"] as const)
+        result.observe(shadows, figures[outcome], { ...labels, [label.outcome]: outcome });
     }
   });
 }

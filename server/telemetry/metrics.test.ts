@@ -32,6 +32,8 @@ function statsOfOneBatch(): Stats {
   stage.instancesCreated += 1;
   stage.addFailure("trap", 3);
   stage.addCounter("rows", 2.5);
+  const tried = { module: "upper", version: "2", mode: "shadow", share: 0.5, batches: 3, errors: 1 } as const;
+  stats.rollouts = () => [{ ...tried, same: 1, different: 1, dropped: 4 }];
   stats.quarantined = () => [{ digest: identity.digest, module: "upper" }];
   stats.pool.workers = 2;
   stats.pool.busy = 1;

@@ -154,6 +154,12 @@ export const metricNames = {
   /** Time they took. */
   compileTime: "leat.compile.seconds",
   moduleQuarantined: "leat.module.quarantined",
+  /** The share of batches on which a version is tried. Labels: module, version, mode (`canary`, `shadow`). */
+  rolloutShare: "leat.rollout.share",
+  /** Batches of a rollout that runs. Labels: as above and outcome (`ok`, `error`). */
+  rolloutBatches: "leat.rollout.batches",
+  /** Batches of a shadow. Labels: module, version, outcome (`same`, `different`, `dropped`). */
+  shadowBatches: "leat.rollout.shadow.batches",
   /** Calls refused for their credentials. Labels: reason. */
   accessRefused: "leat.access.refused",
   /** When the server's certificate expires, in seconds since the Unix epoch. */

@@ -71,6 +71,22 @@ export interface QuarantinedModule {
   readonly module: string;
 }
 
+/** A version that is tried now. */
+export interface RolloutFigures {
+  readonly module: string;
+  /** The version that is tried. */
+  readonly version: string;
+  readonly mode: "canary" | "shadow";
+  readonly share: number;
+  /** Batches that it ran, and those that ended with an error. */
+  readonly batches: number;
+  readonly errors: number;
+  /** What a shadow has compared. */
+  readonly same: number;
+  readonly different: number;
+  readonly dropped: number;
+}
+
 /** Adds to a count by name; a new name beyond `max` names counts under {@link otherName}. */
 function addTo(counts: Map<string, number>, name: string, delta: number, max: number): void {
   const count = counts.get(name);
@@ -292,6 +308,8 @@ export class Stats {
     evictions: 0,
     compile: new TimedCount(),
   };
+  /** Reads which versions are tried. */
+  rollouts: () => readonly RolloutFigures[] = () => [];
   /** Reads what is in quarantine. */
   quarantined: () => readonly QuarantinedModule[] = () => [];
   /** Failures whose dead letter could not be kept. */
