@@ -20,11 +20,13 @@ describe("resolveAddresses", () => {
     expect(resolveAddresses(["https://leat.example"])).toEqual({
       targets: [{ target: "dns:leat.example:443", ips: [] }],
       authority: "leat.example:443",
+      hosts: ["leat.example"],
       secure: true,
     });
     expect(resolveAddresses(["https://[::1]:7443"])).toEqual({
       targets: [{ target: "dns:[::1]:7443", ips: ["::1"] }],
       authority: "[::1]:7443",
+      hosts: ["::1"],
       secure: true,
     });
   });

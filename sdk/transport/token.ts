@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Metadata } from "@grpc/grpc-js";
 import type { GrpcTransportOptions } from "./options.ts";
 
@@ -24,9 +25,25 @@ export function authoriser(
     throw new TypeError(`the token would go to ${where} in the clear; set tls, or insecureToken`);
   }
   return async (metadata) => {
-    const value = typeof token === "string" ? token : await token();
+    const value = typeof token === "string" ? token : await ask(token);
     metadata.set("authorization", `Bearer ${value}`);
   };
+}
+
+/** A source that fails now may give a token later: a stream asks again when it resumes. */
+async function ask(source: () => string | Promise<string>): Promise<string> {
+  try {
+    return await source();
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new ConnectError(
+      `no token could be had: ${problem}`,
+      Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    );
+  }
 }
 
 function isThisMachine(host: string): boolean {

@@ -5,6 +5,7 @@ import { parseAccessFile } from "../config/access-file.ts";
 import { leatError } from "../errors.ts";
 import { namesOf } from "./certificate-names.ts";
 import { holds, holdsFor, holdsForAll, holdsForInline } from "./grants.ts";
+import { needOf } from "./method-needs.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { digestOf, newToken, TokenTable } from "./tokens.ts";
 
@@ -30,6 +31,11 @@ describe("a token", () => {
       undefined,
     ]);
   });
+});
+
+test("a method that the table does not have is no method that anybody may call", () => {
+  const methods = ["leat.v1.ModuleService/Future", "leat.v2.ModuleService/LoadModule", "constructor/x", ""];
+  expect(methods.map((method) => needOf(method).t)).toEqual(["unlisted", "unlisted", "unlisted", "unlisted"]);
 });
 
 describe("a grant", () => {

@@ -140,6 +140,7 @@ export type MethodNeed =
 export function needOf(method: string): MethodNeed {
   const need = needs.get(method);
   if (need !== undefined) return { t: "role", need };
-  const thing = openable[method.slice(0, method.indexOf("/"))];
+  const service = method.slice(0, method.indexOf("/"));
+  const thing = Object.hasOwn(openable, service) ? openable[service] : undefined;
   return thing === undefined ? { t: "unlisted" } : { t: "openable", thing };
 }

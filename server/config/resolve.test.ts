@@ -203,3 +203,32 @@ describe("a variable of another program", () => {
     ]);
   });
 });
+
+describe("TLS and access", () => {
+  test("are files beside the one that names them, and flags go before it", () => {
+    using folder = folderWith("tls: { cert: a.crt, key: a.key, clientCa: ca.crt }\naccess: access.yaml\n");
+    const config = resolveConfig({
+      ...folder.sources,
+      flags: { "tls.clientAuth": "optional", "http.hosts": "leat.test, leat", "insecure.expose": "true" },
+    });
+    const at = (name: string): string => join(folder.path, name);
+    expect(config.tls).toEqual({
+      cert: at("a.crt"),
+      key: at("a.key"),
+      clientCa: at("ca.crt"),
+      clientAuth: "optional",
+    });
+    expect(config.accessFile).toBe(at("access.yaml"));
+    expect(config.httpHosts).toEqual(["leat.test", "leat"]);
+    expect(config.insecureExpose).toBe(true);
+  });
+
+  test.each([
+    ["tls: { cert: a.crt }", /tls\.key: is not set/],
+    ["tls: { key: a.key }", /tls\.cert: is not set/],
+    ["tls: { clientCa: ca.crt }", /tls\.cert: is not set/],
+  ])("%s is refused: a certificate needs its key", (yaml, problem) => {
+    using folder = folderWith(yaml);
+    expect(() => resolveConfig(folder.sources)).toThrow(problem);
+  });
+});

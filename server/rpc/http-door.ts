@@ -15,6 +15,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { TransformService } from "@leat/proto";
 import type { Certificates } from "../access/certificates.ts";
 import type { Gate } from "../access/gate.ts";
+import { nobody } from "../access/principal.ts";
 import type { OpenThing } from "../config/access-file.ts";
 import { LeatError } from "../errors.ts";
 import { principalKey } from "./call-principal.ts";
@@ -157,13 +158,14 @@ function servePage(
   const thing = Object.hasOwn(pages, path) ? pages[path] : undefined;
   if (thing === undefined) return false;
   if (gate === undefined) {
-    showPage(path, response, options);
+    showPage(path, response, options, true);
     return true;
   }
   const { authorization } = request.headers;
   const certificate = (): PeerCertificate | undefined => clientCertificate(request);
   Promise.try(() => gate.admitTo(thing, { authorization, certificate })).then(
-    () => showPage(path, response, options),
+    // What does not run is named only to those who say who they are.
+    (principal) => showPage(path, response, options, principal !== nobody),
     (error) => refusePage(response, LeatError.from(error)),
   );
   return true;
@@ -175,14 +177,15 @@ function refusePage(response: AnyResponse, { status, reason, message }: LeatErro
   text(response, code, `${reason}: ${message}\n`);
 }
 
-function showPage(path: string, response: AnyResponse, options: HttpDoorOptions): void {
+function showPage(path: string, response: AnyResponse, options: HttpDoorOptions, detailed: boolean): void {
   switch (path) {
     case "/healthz":
       text(response, 200, "ok\n");
       return;
     case "/readyz": {
       const { status } = options.health;
-      if (status.serving) text(response, 200, ["ready", ...options.remarks(), ""].join("\n"));
+      if (status.serving)
+        text(response, 200, ["ready", ...(detailed ? options.remarks() : []), ""].join("\n"));
       else text(response, 503, `not ready: ${status.reason}\n`);
       return;
     }
