@@ -112,6 +112,11 @@ describe("the access file", () => {
       "principals: [{ name: a, tokens: [leat_x], grants: [{ role: data }] }]",
       /sha256: and 64/,
     ],
+    [
+      "a token for two",
+      `principals: [{name: a, tokens: ["${digest}"], grants: [{role: data}]}, {name: b, tokens: ["${digest}"], grants: [{role: data}]}]`,
+      /twice/,
+    ],
     ["an unknown key", "principals: [{ name: a, grant: [] }]", /grant.*did you mean/],
     ["nobody", "open: [health]", /names nobody/],
     [
@@ -136,6 +141,16 @@ describe("the access file", () => {
     ],
   ])("is refused with %s", (_, source, problem) => {
     expect(() => parseAccessFile(source, "access.yaml")).toThrow(problem);
+  });
+
+  test("does not repeat a token that was written in place of its digest", () => {
+    const token = newToken();
+    for (const tokens of [`[${token}]`, token]) {
+      const source = `principals: [{ name: a, tokens: ${tokens}, grants: [{ role: data }] }]`;
+      expect(() => parseAccessFile(source, "access.yaml")).toThrow(
+        expect.toSatisfy(({ message }: Error) => /tokens.*digest/.test(message) && !message.includes(token)),
+      );
+    }
   });
 });
 

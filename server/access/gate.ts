@@ -107,9 +107,16 @@ export class Gate {
     if (shown === undefined) throw leatError("CREDENTIALS_MISSING");
     for (const name of namesOf(shown)) {
       const principal = this.#rules.certificates.get(name);
-      if (principal !== undefined) return principal;
+      if (principal !== undefined) return this.#untilExpiry(principal, shown);
     }
     throw leatError("CREDENTIALS_INVALID");
+  }
+
+  /** TLS looks at a certificate's time when the connection begins, which may be long ago. */
+  #untilExpiry(principal: Principal, { valid_to }: PeerCertificate): Principal {
+    const expiresAtMs = Date.parse(valid_to);
+    if (!(this.#parts.clock.wallMs() < expiresAtMs)) throw leatError("CREDENTIALS_EXPIRED");
+    return { ...principal, expiresAtMs };
   }
 
   #bearer(authorization: string): Principal | Promise<Principal> {

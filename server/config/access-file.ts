@@ -20,7 +20,7 @@
  */
 
 import { defaultLimits } from "../limits.ts";
-import { ConfigError } from "./config-error.ts";
+import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { type Kind, oneOf, pattern, text, yesOrNo } from "./kinds.ts";
 import { check, formatPath, list, mapping, value } from "./validate.ts";
 import { readYaml } from "./yaml-text.ts";
@@ -183,14 +183,16 @@ export function parseAccessFile(source: string, fileName: string): AccessFile {
     throw new ConfigError([{ where: fileName, key: "", problem: "must be one document" }]);
   }
   const checked = check(accessSchema, document.value ?? {}, document.where);
-  if (!checked.ok) throw new ConfigError(checked.problems);
+  if (!checked.ok) throw new ConfigError(checked.problems.map(withoutToken));
   const { principals = [], jwt, open = ["health"] } = checked.value;
-  const twice = principals.findIndex(
-    ({ name }, place) => principals.findIndex((other) => other.name === name) < place,
-  );
-  if (twice >= 0) {
-    const path = ["principals", twice, "name"];
-    const problem = `${principals[twice]?.name} is there twice; give each principal a name of its own`;
+  const [twice] = [
+    ...repeated(principals, ({ name }) => [name]),
+    ...repeated(principals, ({ tokens = [] }) => tokens),
+    ...repeated(principals, ({ certificates = [] }) => certificates),
+  ];
+  if (twice !== undefined) {
+    const path = ["principals", twice.place];
+    const problem = `${twice.value} is there twice; names, tokens and certificates stand for one principal each`;
     throw new ConfigError([{ where: document.where(path, false), key: formatPath(path), problem }]);
   }
   if (principals.length === 0 && jwt === undefined) {
@@ -207,4 +209,25 @@ export function parseAccessFile(source: string, fileName: string): AccessFile {
     jwt: jwt && { ...jwt, algorithms: jwt.algorithms ?? ["RS256", "ES256", "EdDSA"] },
     open,
   };
+}
+
+/** What stands for several entries, with the place of the second. */
+function repeated<Entry>(
+  entries: readonly Entry[],
+  valuesOf: (entry: Entry) => readonly string[],
+): { readonly value: string; readonly place: number }[] {
+  const seen = new Set<string>();
+  return entries.flatMap((entry, place) =>
+    valuesOf(entry).flatMap((found) => {
+      if (seen.has(found)) return [{ value: found, place }];
+      seen.add(found);
+      return [];
+    }),
+  );
+}
+
+/** Who writes a token where its digest belongs must not find it in the log. */
+function withoutToken(problem: ConfigProblem): ConfigProblem {
+  if (!/\.tokens(?:\[|$)/.test(problem.key)) return problem;
+  return { ...problem, problem: `is not allowed; give ${digest.allowed}` };
 }

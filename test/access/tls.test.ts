@@ -7,6 +7,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { TransformService } from "@leat/proto";
 import { Leat } from "@leat/sdk";
 import { expect, test } from "vitest";
+import { systemClock } from "../../server/clock.ts";
 import { AccessFolder, startGuarded } from "../kit/access.ts";
 import { makeAuthority, type TestCertificate } from "../kit/certificates.ts";
 import { request } from "../kit/records.ts";
@@ -132,7 +133,9 @@ test("a client certificate says who calls, on both ports; one that nobody vouche
   const unknown = authority.issue("client", { uris: ["spiffe://test/other"] });
   const stranger = makeAuthority("Strangers").issue("client", { uris: ["spiffe://test/narrow"] });
   const tls = { ...files, clientCa: ca, clientAuth: "required" as const };
+  let aheadMs = 0;
   await using server = await startGuarded({
+    clock: { nowMs: systemClock.nowMs, wallMs: () => systemClock.wallMs() + aheadMs },
     server: { tls },
     client: {
       tls: { ca, cert: Buffer.from(unknown.cert), key: Buffer.from(unknown.key), serverName: "server.test" },
@@ -179,4 +182,8 @@ test("a client certificate says who calls, on both ports; one that nobody vouche
     expect(await connect(unknown, version)).toBe("Unauthenticated");
     expect(await connect(stranger, version)).not.toMatch(/^(?:in|Unauthenticated)$/);
   }
+  // TLS has let them in; the calls come later.
+  aheadMs = 2 * 24 * 3_600_000;
+  expect(await grpc(owned)).toBe("CREDENTIALS_EXPIRED");
+  expect(await connect(owned, "2")).toBe("Unauthenticated");
 });
