@@ -4,6 +4,7 @@
  * @module
  */
 
+import { inspect } from "node:util";
 import { freshSeed, readFlags } from "../fuzz/flags.ts";
 import { Random } from "../fuzz/random.ts";
 import { breakers } from "./breaker-case.ts";
@@ -52,7 +53,7 @@ for (const name of chosen) {
     console.log(`${name}: ${told} (${((performance.now() - startMs) / 1_000).toFixed(1)} s)`);
   } catch (error) {
     failed = true;
-    console.log(`${name}: FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+    console.log(`${name}: FAILED: ${inspect(error, { depth: 8, breakLength: 160 })}`);
     console.log(
       `  replay: npm run test:faults -- --case ${name} --seed ${numbers.seed} --kills ${numbers.kills} --records ${numbers.records}`,
     );

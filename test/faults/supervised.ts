@@ -93,3 +93,21 @@ export function holdingsOf(pid: number): Holdings {
     threads: field("Threads"),
   };
 }
+
+/** Ticks of `/proc`: Linux has 100 a second, whatever the machine. */
+const ticksPerSecond = 100;
+
+/** The processor time that a process has used, in seconds. */
+export function cpuSecondsOf(pid: number): number {
+  // The name, in brackets, may hold blanks.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/** Time of all processors since the machine started, in ticks. */
+export function machineTicks(): { readonly all: number; readonly idle: number } {
+  const fields = readFileSync("/proc/stat", "utf8").split("\n", 1)[0]?.trim().split(/\s+/).slice(1) ?? [];
+  // What guests of a hypervisor use is counted in the first two already.
+  const ticks = fields.slice(0, 8).map(Number);
+  return { all: ticks.reduce((sum, value) => sum + value, 0), idle: (ticks[3] ?? 0) + (ticks[4] ?? 0) };
+}

@@ -1,5 +1,5 @@
 /**
- * Offers a server more than it can do, and loads and unloads many modules: `npm run overload`.
+ * Offers a server more than it can do: `npm run overload`.
  *
  * The work of a call is a guest's loop of about two milliseconds, so that the worker, and not this client on the same machine,
  * is what runs out.
@@ -14,25 +14,20 @@ import { holdingsOf, startSupervised } from "../faults/supervised.ts";
 import { readFlags } from "../fuzz/flags.ts";
 import { encode, RawClient } from "../kit/raw-client.ts";
 import { countdown, request } from "../kit/records.ts";
-import { guest } from "../kit/wat.ts";
-import { inspectable, openInspector } from "./inspected.ts";
 
 const usage = `npm run overload [-- OPTIONS]
 
   --seconds N    how long each load is offered (default 5)
   --deadline N   each call's deadline in milliseconds (default 1000)
-  --callers N    calls open at once at most; what would be more is not sent and counts as given up (default 3000)
-  --modules N    modules to load and unload one after the other (default 100; in full 1000)`;
+  --callers N    calls open at once at most; what would be more is not sent and counts as given up (default 3000)`;
 
-const { numbers } = readFlags(usage, { seconds: 5, deadline: 1_000, callers: 3_000, modules: 100 });
+const { numbers } = readFlags(usage, { seconds: 5, deadline: 1_000, callers: 3_000 });
 const path = "/leat.v1.TransformService/Transform";
 const factors = [0.5, 1, 2, 5];
-const warmUpModules = 60;
 
 await using server = await startSupervised({
   modules: { marked: "marked" },
   pipelines: "name: marked\nstages:\n  - module: marked\n",
-  env: inspectable,
 });
 const pid = server.pid() ?? 0;
 const { address } = server.serve;
@@ -52,7 +47,6 @@ for (const factor of factors) {
 }
 const peak = Math.max(...loads.map(({ goodput }) => goodput));
 for (const load of loads) print(load);
-await churn();
 
 /** What came of an offered load. */
 interface Load {
@@ -163,38 +157,4 @@ function print({ factor, offered, goodput, latenciesMs, refused, late, lost, giv
     [rssMiB, 9],
   ];
   console.log(cells.map(([value, width]) => String(value).padStart(width)).join(""));
-}
-
-/** Loads and unloads modules, each of them another. */
-async function churn(): Promise<void> {
-  await using leat = new Leat(address);
-  using inspector = await openInspector(pid, () => server.serve.stderr());
-  const one = async (number: number): Promise<void> => {
-    const wasm = guest(`(data (i32.const 8) "module ${number}")`);
-    await leat.modules.loadModule({ name: "passing", version: "1", wasm });
-    await leat.modules.unloadModule({ reference: "passing@1" });
-  };
-  const restingMiB = async (): Promise<number> => {
-    await inspector.collectGarbage();
-    await delay(300);
-    await inspector.collectGarbage();
-    return holdingsOf(pid).rssMiB;
-  };
-  // V8 lets each thread fill its heap a good deal before it first collects, which the first modules bring about.
-  for (let number = 0; number < warmUpModules; number++) await one(-1 - number);
-  const before = await restingMiB();
-  const startMs = performance.now();
-  const onTheWay: number[] = [];
-  for (let number = 1; number <= numbers.modules; number++) {
-    await one(number);
-    if (number % Math.ceil(numbers.modules / 8) === 0) onTheWay.push(await restingMiB());
-  }
-  const seconds = (performance.now() - startMs) / 1_000;
-  const after = await restingMiB();
-  const change = ((after - before) / before) * 100;
-  console.log(
-    `\n${numbers.modules} modules loaded and unloaded in ${seconds.toFixed(1)} s: ${before} MiB before, ${after} MiB after, ` +
-      `each with the garbage collected (on the way ${onTheWay.join(", ")}): ${change >= 0 ? "+" : ""}${change.toFixed(1)} % (10 % allowed)`,
-  );
-  if (change > 10) process.exitCode = 1;
 }
