@@ -1,6 +1,7 @@
 /** What becomes of callers over time: tokens that expire, files that change, issuers that are away; and what is told of them. */
 
-import { createServer, type Server } from "node:http";
+import { once } from "node:events";
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
@@ -24,6 +25,15 @@ const clock = {
 afterEach(() => {
   clock.aheadMs = 0;
 });
+
+/** A module in quarantine. */
+const held = {
+  digest: `sha256:${"a".repeat(64)}`,
+  sinceMs: 0,
+  heldUntilMs: 8.64e15,
+  why: "it made V8 abort",
+  strikes: 1,
+};
 
 const modules = { program: "program" };
 const bearer = (token: string): { metadata: { authorization: string } } => ({
@@ -78,6 +88,35 @@ test("a grant for pipelines holds for those, and for no chain that a call brings
     kit.raw.transform({ ...request("mine", "ma"), target: inlineTarget("program") }, bearer(tokens.data)),
   );
   expect(metadata).toEqual({});
+});
+
+test("a call is refused before its message is there, on both ports", async () => {
+  await using server = await startMill();
+  const { kit } = server;
+  // Nothing but headers is sent.
+  expect(await kit.raw.stream().ended).toMatchObject({ failure: { reason: "CREDENTIALS_MISSING" } });
+  const path = "/leat.v1.ModuleService/LoadModule";
+  const headers = { "content-type": "application/proto", "content-length": 50_000_000 };
+  const call = httpRequest(`${kit.url}${path}`, { method: "POST", headers });
+  call.flushHeaders();
+  const [response] = (await once(call, "response")) as [IncomingMessage];
+  expect(response.statusCode).toBe(401);
+  call.on("error", () => undefined);
+  call.destroy();
+});
+
+test("/readyz names what does not run only to callers who say who they are", async () => {
+  await using server = await startMill();
+  const { kit, folder, accessText, tokens } = server;
+  kit.server.registry.quarantined = () => [{ held: held, entry: undefined }];
+  const ready = async (): Promise<string> => {
+    const headers = { authorization: `Bearer ${tokens.data}` };
+    return (await fetch(`${kit.url}/readyz`, { headers })).text();
+  };
+  expect(await ready()).toBe("ready\n");
+  folder.write("access.yaml", `${accessText}\nopen: [reflection]`);
+  await kit.server.checkAccessFiles();
+  expect(await ready()).toMatch(/^ready\nquarantined: sha256:/);
 });
 
 test("lists show what the caller may see", async () => {

@@ -8,6 +8,7 @@ import { TransformService } from "@leat/proto";
 import { Leat } from "@leat/sdk";
 import { expect, test } from "vitest";
 import { systemClock } from "../../server/clock.ts";
+import { createLogger } from "../../server/telemetry/logger.ts";
 import { AccessFolder, startGuarded } from "../kit/access.ts";
 import { makeAuthority, type TestCertificate } from "../kit/certificates.ts";
 import { request } from "../kit/records.ts";
@@ -42,15 +43,16 @@ async function shownOn(
 async function startTls(
   folder: AccessFolder,
   certificate: TestCertificate,
-  clientCa?: string,
+  log: (line: string) => void = () => undefined,
 ): Promise<TestServer> {
   const files = put(folder, certificate);
-  const tls = { ...files, clientCa, clientAuth: "required" as const };
+  const tls = { ...files, clientCa: undefined, clientAuth: "required" as const };
+  const logger = createLogger({ level: "info", destination: { write: log } });
   return startTestServer({
     modules,
     http: true,
     limits: { accessCheckMs: 10 },
-    server: { tls },
+    server: { tls, logger },
     client: { tls: { ca: folder.write("ca.crt", authority.cert), serverName: "server.test" } },
   });
 }
@@ -74,7 +76,8 @@ test("both ports speak TLS, and the HTTP port either version of HTTP", async () 
 
 test("a certificate that changes is shown to new connections, while a stream goes on over the old one", async () => {
   using folder = new AccessFolder();
-  await using kit = await startTls(folder, authority.issue("server.test"));
+  const lines: string[] = [];
+  await using kit = await startTls(folder, authority.issue("server.test"), (line) => lines.push(line));
   const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   async function* source(): AsyncGenerator<{ value: string }[]> {
     yield [{ value: "ma" }];
@@ -104,6 +107,13 @@ test("a certificate that changes is shown to new connections, while a stream goe
   put(folder, authority.issue("late.test", { notAfter: new Date(Date.now() - 1_000) }));
   await kit.server.checkAccessFiles();
   expect(kit.server.stats.access.certificateExpiresMs).toBe(expiresAtMs);
+  const problems = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === "error");
+  expect(problems.map(({ problem }) => problem)).toEqual([
+    expect.stringContaining("is no certificate in PEM"),
+    expect.stringContaining("cannot be used together"),
+    expect.stringContaining("the certificate expired on"),
+  ]);
+  expect(lines.join("\n")).not.toContain("PRIVATE KEY");
   expect(await shownOn(kit.server.grpcPort)).toEqual(["renewed.test", "h2"]);
   expect(await shownOn(kit.server.httpPort)).toEqual(["renewed.test", "h2"]);
 
