@@ -32,6 +32,8 @@ export interface FuzzFigures {
   readonly tries: number;
   readonly seconds: number;
   readonly outcomes: Readonly<Record<string, number>>;
+  /** What the process could reach after the first rounds and at the end, with the garbage collected. */
+  readonly reachableMiB: { readonly warm: number; readonly end: number };
 }
 
 /** A try that showed something wrong. */
@@ -47,6 +49,17 @@ export class FuzzFailure extends Error {
 
 /** Tries between two health checks. */
 const triesPerRound = 500;
+/** After so many rounds what is kept for good is there: compiled code, caches, figures. */
+const warmUpRounds = 3;
+/** What a process may gain afterwards: caches fill up to their bounds. A kilobyte kept of each try is more than that after 50,000. */
+const allowedReachableMiB = 48;
+
+/** What can be reached in JavaScript's heap, and outside of it from there. */
+function reachableMiB(): number {
+  gc?.();
+  const { heapUsed, external } = process.memoryUsage();
+  return Math.round((heapUsed + external) / 2 ** 20);
+}
 
 /**
  * Tells another process, by a file, which try is under way: that stays true when this process dies of it.
@@ -74,6 +87,8 @@ export async function runCase(
   const end = order.from + order.count;
   const outcomes: Record<string, number> = {};
   let next = order.from;
+  let warm: number | undefined;
+  let rounds = 0;
   const lane = async (roundEnd: number): Promise<void> => {
     while (next < roundEnd && performance.now() < endMs) {
       const index = next++;
@@ -88,6 +103,13 @@ export async function runCase(
     const roundEnd = Math.min(end, next + triesPerRound);
     await Promise.all(Array.from({ length: fuzzed.lanes }, () => lane(roundEnd)));
     await fuzzed.checkHealth();
+    if (++rounds === warmUpRounds) warm = reachableMiB();
   }
-  return { tries: next - order.from, seconds: (performance.now() - startMs) / 1_000, outcomes };
+  const seconds = (performance.now() - startMs) / 1_000;
+  const reachable = { warm: warm ?? reachableMiB(), end: reachableMiB() };
+  if (reachable.end > reachable.warm + allowedReachableMiB)
+    throw new Error(
+      `memory grew from ${reachable.warm} to ${reachable.end} MiB in ${next - order.from} tries`,
+    );
+  return { tries: next - order.from, seconds, outcomes, reachableMiB: reachable };
 }

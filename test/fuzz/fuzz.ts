@@ -63,7 +63,7 @@ process.exitCode = failed ? 1 : 0;
 async function run(name: CaseName, order: FuzzOrder): Promise<Outcome> {
   const progress = join(folder, name);
   const child = fork(new URL("./fuzz-process.ts", import.meta.url), [name, JSON.stringify(order), progress], {
-    execArgv: [...nodeFlags],
+    execArgv: [...nodeFlags, "--expose-gc"],
   });
   const outcome = Promise.withResolvers<Outcome>();
   child.once("message", (message) => outcome.resolve(message as Outcome));
@@ -116,7 +116,7 @@ function report(name: CaseName, { figures, index, problem }: Outcome): void {
   const rate = figures.tries / figures.seconds;
   const hours = fullCounts[name] / rate / 3_600;
   console.log(
-    `${name}: ${figures.tries} tries in ${figures.seconds.toFixed(1)} s, ${Math.round(rate)}/s; ` +
+    `${name}: ${figures.tries} tries in ${figures.seconds.toFixed(1)} s, ${Math.round(rate)}/s, ${figures.reachableMiB.warm} to ${figures.reachableMiB.end} MiB reachable; ` +
       `a full run of ${fullCounts[name]} takes ${hours < 0.1 ? `${Math.ceil(hours * 60)} min` : `${hours.toFixed(1)} h`}`,
   );
   const sorted = Object.entries(figures.outcomes).toSorted(([, a], [, b]) => b - a);
