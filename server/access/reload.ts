@@ -29,7 +29,7 @@ export class Reload {
   #seen: string | undefined;
   #checking: Promise<void> | undefined;
 
-  /** Begins to watch; what the files hold at this moment is taken already. */
+  /** Begins to watch; what the files hold is taken once more at once. */
   constructor(options: ReloadOptions) {
     this.#options = options;
     this.#timer = setInterval(() => this.check(), options.intervalMs).unref();
@@ -57,10 +57,10 @@ export class Reload {
     const first = this.#seen === undefined;
     if (found === this.#seen) return;
     this.#seen = found;
-    if (first) return;
     try {
+      // The first time as well: the file may have changed since it was taken at the start.
       take();
-      logger.info(`${what} was taken anew`);
+      if (!first) logger.info(`${what} was taken anew`);
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       logger.error({ problem }, `${what} has changed and cannot be used; the one before still serves`);
