@@ -233,9 +233,12 @@ export class Pool {
     this.#count();
   }
 
-  /** Ends spares that are more than wanted: one comes back, and the one that was started in its place is ready. */
+  /**
+   * Ends spares that are more than wanted. One more than that stays: it came back, and the one that was started in its
+   * place is there for the next who borrows, so that a row of warm-ups starts and ends no thread each time.
+   */
   #trimSpares(): void {
-    while (this.#spares.length > Math.max(1, this.#limits.maxSpareWorkers)) {
+    while (this.#spares.length > this.#limits.maxSpareWorkers + 1) {
       const index = this.#spares.findLastIndex((worker) => worker.state.t === "ready");
       if (index < 0) return;
       this.#spares.splice(index, 1)[0]?.stop("shutdown");

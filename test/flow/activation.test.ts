@@ -117,6 +117,20 @@ describe("a rollback", () => {
   });
 });
 
+test("changes in a row start no thread each", async () => {
+  await loadAll("h");
+  await kit.put("h-follows", ["h"]);
+  let started = 0;
+  const count = (): void => void started++;
+  process.on("worker", count);
+  for (let change = 0; change < 4; change++) {
+    await kit.leat.modules.activateModule({ reference: "h@1" });
+    await kit.leat.modules.rollbackModule({ name: "h" });
+  }
+  process.off("worker", count);
+  expect(started).toBe(0);
+});
+
 test("a load that shall not activate leaves the active version, and a name of such loads alone has none", async () => {
   await kit.load("e", "program", "1");
   await kit.put("e-follows", ["e"]);

@@ -86,5 +86,6 @@ test("unloading a module takes the chains that use it along, and nothing else", 
 
 test("and the pool is as it was", async () => {
   await until(async () => (await kit.metrics()).pool?.workers === 1, "there is one worker");
-  await until(() => liveThreads().length <= 3, "no more threads than before");
+  // The worker, the store's thread, the spare, and the one that stays after a warm-up.
+  await until(() => liveThreads().length <= 4, "no more threads than that");
 });
