@@ -30,6 +30,8 @@ class DirectStore implements RegistryStore {
     return this.storage.use(({ registry }) => registry.revisions(pipeline));
   }
 
+  onLost() {}
+
   async commit(steps: readonly RegistryStep[]) {
     this.storage.transaction(({ registry }) => {
       for (const step of steps) registry.take(step);

@@ -91,6 +91,14 @@ export class ModuleCatalog {
     return this.find(name, version)?.digest ?? this.#unloaded.get(`${name}@${version}`);
   }
 
+  /** What versions that were unloaded are bound to. */
+  unloaded(): BoundVersion[] {
+    return [...this.#unloaded].map(([key, digest]) => {
+      const at = key.indexOf("@");
+      return { name: key.slice(0, at), version: key.slice(at + 1), digest };
+    });
+  }
+
   /** Why the module of a digest cannot be read, when something is wrong with it. */
   problemOf(digest: string): string | undefined {
     return this.#problems.get(digest);

@@ -20,6 +20,7 @@ import type { Activation, ActivationCause, RegistryStep, RegistryStore } from ".
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
+import { everything } from "./kept-again.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
 import { type LoadedModule, type ModuleLoad, ModuleLoader, type WhenHeld } from "./module-loader.ts";
 import { checkName, parseReference } from "./names.ts";
@@ -82,6 +83,7 @@ export class Registry {
     this.#parts = parts;
     this.modules = new ModuleCatalog(parts.limits);
     this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
+    parts.records.onLost(() => void this.#keepAgain());
     this.#preparation = new Preparation(parts, this.modules, this.pipelines);
     this.#targets = new Targets(parts, this.modules, this.pipelines, this.#preparation, this.#turnstile);
     this.rollouts = new Rollouts(
@@ -95,6 +97,16 @@ export class Registry {
     this.#loader = new ModuleLoader(parts, this.modules, this.#preparation, (entry, cause, steps) =>
       this.#switchTo(entry, cause, steps),
     );
+  }
+
+  /** What serves is written down again where the file that had it is gone. The store tells the log of its failures. */
+  async #keepAgain(): Promise<void> {
+    await this.#turnstile
+      .run(async () => {
+        const steps = everything(this.#parts, this.modules, this.pipelines);
+        if (steps.length > 0) await this.#parts.records.commit(steps);
+      })
+      .catch(() => undefined);
   }
 
   /**

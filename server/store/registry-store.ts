@@ -76,6 +76,8 @@ export interface RegistryStore {
   revisions(pipeline: string): Promise<readonly StoredRevision[]>;
   /** Makes a change durable. @throws LeatError STORE_UNAVAILABLE: then nothing of it was kept */
   commit(steps: readonly RegistryStep[]): Promise<void>;
+  /** Has the listener called when what was kept is gone, as when its file was removed or is broken. */
+  onLost(listener: () => void): void;
 }
 
 /** Keeps the revisions of pipelines in memory and the rest nowhere: a server without a data folder starts empty. */
@@ -98,6 +100,9 @@ export class MemoryRegistryStore implements RegistryStore {
       this.#revisions.set(name, [...(this.#revisions.get(name) ?? []), step.revision].slice(-step.keep));
     }
   }
+
+  /** Memory loses nothing. */
+  onLost(): void {}
 }
 
 /** Keeps everything in the database of the store's thread. */
@@ -118,5 +123,9 @@ export class DatabaseRegistryStore implements RegistryStore {
 
   async commit(steps: readonly RegistryStep[]): Promise<void> {
     await this.#client.call("changeRegistry", { steps });
+  }
+
+  onLost(listener: () => void): void {
+    this.#client.onNewFile = listener;
   }
 }

@@ -32,6 +32,8 @@ interface Pending {
 /** Calls into the store's thread. */
 export class StoreClient {
   status: StoreStatus = { t: "ok" };
+  /** Called when a new file was begun in place of one that was broken or gone. */
+  onNewFile: () => void = () => {};
   readonly #start: StoreThreadStart;
   readonly #logger: Logger | undefined;
   readonly #pending = new Map<number, Pending>();
@@ -125,6 +127,7 @@ export class StoreClient {
   }
 
   #notice(notice: StoreNotice): void {
+    this.onNewFile();
     if (notice.t === "gone") {
       this.#logger?.warn({ file: notice.file }, "the store's file was gone; a new one is begun");
       return;

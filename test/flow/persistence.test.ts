@@ -76,6 +76,39 @@ test("a restored pipeline is built in the background, without a call for it", as
   });
 });
 
+test.each([
+  ["is gone", (file: string) => rm(file)],
+  ["is broken", (file: string) => writeFile(file, "no database any more")],
+])("what serves is written down again when the store's file %s", async (_, harm) => {
+  await using folder = await testFolder();
+  const before = await during(folder.path, async (kit) => {
+    await kit.load("kept", "program", "1");
+    await kit.load("kept", "marked", "2");
+    await kit.leat.modules.rollbackModule({ name: "kept" });
+    await kit.load("gone", "program", "1");
+    await kit.leat.modules.unloadModule({ reference: "gone@1" });
+    await kit.put("follows", ["kept"]);
+    for (const journal of ["-wal", "-shm"]) await rm(join(folder.path, `leat.sqlite${journal}`));
+    await harm(join(folder.path, "leat.sqlite"));
+    // Whoever uses the store next finds out. Of a broken file, it is that call which fails.
+    await kit.load("last", "uppercase", "1").catch(() => undefined);
+    await kit.load("last", "uppercase", "1");
+    await kit.put("last", ["last"]);
+    return {
+      modules: await kit.leat.modules.listModules({}),
+      history: await kit.leat.modules.getModuleHistory({ name: "kept" }),
+      pipelines: await kit.leat.pipelines.listPipelines({}),
+    };
+  });
+  await during(folder.path, async (kit) => {
+    expect(await kit.leat.modules.listModules({})).toEqual(before.modules);
+    expect(await kit.leat.modules.getModuleHistory({ name: "kept" })).toEqual(before.history);
+    expect(await kit.leat.pipelines.listPipelines({})).toEqual(before.pipelines);
+    await expect(kit.load("gone", "marked", "1")).rejects.toMatchObject({ reason: "MODULE_VERSION_BOUND" });
+    expect(await runs(kit, "follows", "mm")).toEqual(["m"]);
+  });
+});
+
 test("a missing and a broken binary are named, and nothing else suffers", async () => {
   await using folder = await testFolder();
   const [missing, broken] = await during(folder.path, async (kit) => {
