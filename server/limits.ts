@@ -115,6 +115,11 @@ export interface Limits {
   maxExtraWorkers: number;
   /** How long one call into a guest may run before what waits behind it is given to another worker. Default 20 ms. */
   maxStallMs: number;
+  /**
+   * How many times its limit a record, a batch or a start may take by the clock while its thread waits for a processor. The limits
+   * themselves are of processor time, where the system tells it (Linux), and of the clock elsewhere. 1 means the clock only. Default 4.
+   */
+  maxWallTimeFactor: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
   /** Batches handed to a worker ahead of the one it runs. Default 16. */
@@ -247,6 +252,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxWorkers: Math.max(1, availableParallelism() - 1),
   maxExtraWorkers: 2,
   maxStallMs: 20,
+  maxWallTimeFactor: 4,
   maxSpareWorkers: 1,
   maxWorkerQueue: 16,
   streamWindowBytes: MiB,
@@ -305,6 +311,7 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits>
     );
   }
   assert(limits.maxWorkers >= 1, "maxWorkers must be at least 1");
+  assert(limits.maxWallTimeFactor >= 1, "maxWallTimeFactor must be at least 1");
   assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
   assert(limits.maxActivationHistory >= 2, "maxActivationHistory must be at least 2");
   assert(limits.maxPipelineRevisions >= 1, "maxPipelineRevisions must be at least 1");

@@ -32,6 +32,13 @@ export interface PoolEvents {
   stopped(reason: StopReason, problem: string): void;
 }
 
+/** What the watchdog has stopped a worker for. */
+interface Stopped {
+  readonly crossing: Crossing;
+  readonly overrun: Overrun;
+  readonly ranMs: number;
+}
+
 /** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
 const maxFailedStarts = 5;
 /** How long it then waits before it starts another, in milliseconds: doubled each time, up to the second. */
@@ -50,7 +57,7 @@ export class Pool {
   readonly #lent = new Set<WorkerHandle>();
   /** Every worker whose thread has not ended, those that are being stopped included. */
   readonly #living = new Set<WorkerHandle>();
-  readonly #overruns = new Map<WorkerHandle, { crossing: Crossing; overrun: Overrun }>();
+  readonly #overruns = new Map<WorkerHandle, Stopped>();
   readonly #watchdog: Watchdog;
   readonly #waitingForSpare: PromiseWithResolvers<WorkerHandle>[] = [];
   #closing = false;
@@ -73,7 +80,7 @@ export class Pool {
       limits,
       clock,
       () => this.#all(),
-      (worker, crossing, overrun) => this.#stopOverrun(worker, crossing, overrun),
+      (worker, crossing, overrun, ranMs) => this.#stopOverrun(worker, { crossing, overrun, ranMs }),
       (worker) => this.#relieve(worker),
     );
   }
@@ -276,10 +283,10 @@ export class Pool {
     this.#makeSpare(worker);
   }
 
-  #stopOverrun(worker: WorkerHandle, crossing: Crossing, overrun: Overrun): void {
+  #stopOverrun(worker: WorkerHandle, stopped: Stopped): void {
     if (worker.state.t !== "ready") return;
-    this.#overruns.set(worker, { crossing, overrun });
-    worker.stop(overrun.t === "cancelled" ? "cancelled" : "timeout");
+    this.#overruns.set(worker, stopped);
+    worker.stop(stopped.overrun.t === "cancelled" ? "cancelled" : "timeout");
     // The spare takes over at once; the thread may take a while to end.
     this.#replace(worker);
     this.#events.room();
@@ -309,15 +316,11 @@ export class Pool {
   }
 
   /** Remembers what stopped the worker, so that it is not run again. */
-  #blame(
-    worker: WorkerHandle,
-    running: Crossing,
-    stopped: { crossing: Crossing; overrun: Overrun } | undefined,
-  ): void {
+  #blame(worker: WorkerHandle, running: Crossing, stopped: Stopped | undefined): void {
     const { words } = worker.memory;
     if (stopped !== undefined && stopped.crossing === running) {
       if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
-      afterOverrun(running, stopped.overrun, this.#limits, this.#clock.nowMs());
+      afterOverrun(running, stopped.overrun, this.#limits, stopped.ranMs);
     } else if (stopped === undefined) {
       this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);

@@ -10,7 +10,7 @@ import type { Crossing } from "./crossing.ts";
 import type { Overrun } from "./watchdog.ts";
 
 /**
- * The watchdog has stopped the crossing's worker.
+ * The watchdog has stopped the crossing's worker, in which it had run for `ranMs`.
  *
  * A record over its limit fails alone. A batch over its limit blames nobody: its records run one by one next, so
  * that each has its own limit. What a crossing may cost in all is bounded: when it has spent the time of
@@ -21,9 +21,9 @@ export function afterOverrun(
   crossing: Crossing,
   overrun: Overrun,
   limits: Readonly<Limits>,
-  nowMs: number,
+  ranMs: number,
 ): void {
-  crossing.spentMs += nowMs - crossing.startedMs;
+  crossing.spentMs += ranMs;
   if (overrun.t === "cancelled") return;
   const spec = crossing.pipeline.spec.stages[overrun.stage];
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);

@@ -26,11 +26,19 @@ afterEach(() => {
 /** One worker in which a guest is said to run, and a watchdog that looks at it when told to. */
 function setUp() {
   let nowMs = 1_000;
+  let cpuMs: number | undefined;
   const memory = new SlotMemory(layoutFor(limits));
   const { words } = memory;
   const stage = idleStage({ batchTimeoutMs: 400, recordTimeoutMs: 100 });
   const crossing = new Crossing([jobOf(idlePipeline([stage]))]);
-  const worker = { memory, queued: 1, stalled: false, state: { t: "ready" }, current: crossing };
+  const worker = {
+    memory,
+    queued: 1,
+    stalled: false,
+    state: { t: "ready" },
+    current: crossing,
+    cpu: { usedMs: () => cpuMs },
+  };
   const seen: Overrun[] = [];
   const stalls: number[] = [];
   const watchdog = new Watchdog(
@@ -53,14 +61,19 @@ function setUp() {
     words[Control.currentPhase] = phase;
   };
   /** Time goes by in small steps, with a look at each. */
-  const pass = (ms: number): void => {
+  const pass = (ms: number, share = 1): void => {
     for (let step = 0; step < ms; step++) {
       nowMs++;
+      if (cpuMs !== undefined) cpuMs += share;
       if (seen.length === 0) watchdog.look();
     }
   };
+  /** From now on the system tells how long the thread had a processor. */
+  const tellCpu = (): void => {
+    cpuMs = 70;
+  };
   words[Control.begun] = 1;
-  return { words, worker, crossing, watchdog, seen, stalls, enter, pass, nowMs: () => nowMs };
+  return { tellCpu, words, worker, crossing, watchdog, seen, stalls, enter, pass, nowMs: () => nowMs };
 }
 
 describe("the watchdog", () => {
@@ -150,6 +163,38 @@ describe("the watchdog", () => {
     expect(stalls).toEqual([]);
     pass(60);
     expect(stalls).toHaveLength(1);
+  });
+
+  test("counts the time that a thread had a processor, and not how long it waited for one", () => {
+    const { tellCpu, enter, pass, seen } = setUp();
+    tellCpu();
+    enter(Phase.execute, 4);
+    pass(250, 0.3);
+    expect(seen).toEqual([]);
+    pass(30, 0.6);
+    expect(seen).toEqual([{ t: "record", stage: 0, record: 4 }]);
+  });
+
+  test("stops a guest that hardly runs by the clock, after a multiple of its limit", () => {
+    const { tellCpu, enter, pass, seen } = setUp();
+    tellCpu();
+    enter(Phase.execute, 4);
+    pass(400, 0.1);
+    expect(seen).toEqual([]);
+    pass(5, 0.1);
+    expect(seen).toEqual([{ t: "record", stage: 0, record: 4 }]);
+  });
+
+  test("lends no record the processor time of the one before", () => {
+    const { tellCpu, words, enter, pass, seen } = setUp();
+    tellCpu();
+    enter(Phase.execute, 0);
+    for (let record = 1; record <= 3; record++) {
+      pass(90);
+      words[Control.currentRecord] = record;
+    }
+    pass(95, 0.5);
+    expect(seen).toEqual([]);
   });
 
   test("does not take two calls for one because the second is at the same record", () => {

@@ -4,6 +4,10 @@
  * It looks at what each worker says in shared memory a few hundred times a second and remembers since when
  * that has not changed, so that a worker needs to read no clock for a record.
  *
+ * Time over a limit by the clock is a reason to look at the thread's processor time: on a busy machine a thread may
+ * wait long for its turn, which is not its guest's fault. It has overrun when it had the processor for about as long as it may run,
+ * or by the clock alone after `maxWallTimeFactor` times that.
+ *
  * @module
  */
 
@@ -16,6 +20,9 @@ import type { WorkerHandle } from "./worker-handle.ts";
 /** How often the watchdog looks, in milliseconds: how late a limit may be noticed. */
 export const watchIntervalMs = 5;
 
+/** The share of a limit that is enough: what interrupts and the hypervisor take is not counted as the thread's. */
+const cpuShare = 0.9;
+
 /** What overran, found by the watchdog. */
 export type Overrun =
   | { readonly t: "record"; readonly stage: number; readonly record: number }
@@ -24,13 +31,22 @@ export type Overrun =
   | { readonly t: "run"; readonly stage: number }
   | { readonly t: "cancelled" };
 
+/** Stops the worker. `ranMs` is how long the run has taken, of processor time where that is told. */
+export type OnOverrun = (worker: WorkerHandle, crossing: Crossing, overrun: Overrun, ranMs: number) => void;
+
+/** When something was first seen: by the clock, and by the thread's processor time where that is told. */
+interface Since {
+  wallMs: number;
+  cpuMs: number | undefined;
+}
+
 interface Observation {
   begun: number;
-  runSinceMs: number;
   guestCalls: number;
   record: number;
-  callSinceMs: number;
-  recordSinceMs: number;
+  readonly run: Since;
+  readonly call: Since;
+  readonly named: Since;
 }
 
 /** Watches workers while any of them has work. A long call into a guest first counts as a stall, then as an overrun. */
@@ -38,7 +54,7 @@ export class Watchdog {
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #workers: () => Iterable<WorkerHandle>;
-  readonly #onOverrun: (worker: WorkerHandle, crossing: Crossing, overrun: Overrun) => void;
+  readonly #onOverrun: OnOverrun;
   readonly #onStall: (worker: WorkerHandle) => void;
   readonly #seen = new WeakMap<WorkerHandle, Observation>();
   #timer: NodeJS.Timeout | undefined;
@@ -47,7 +63,7 @@ export class Watchdog {
     limits: Readonly<Limits>,
     clock: Clock,
     workers: () => Iterable<WorkerHandle>,
-    onOverrun: (worker: WorkerHandle, crossing: Crossing, overrun: Overrun) => void,
+    onOverrun: OnOverrun,
     onStall: (worker: WorkerHandle) => void,
   ) {
     this.#limits = limits;
@@ -89,8 +105,8 @@ export class Watchdog {
     const nowMs = this.#clock.nowMs();
     const seen = this.#observe(worker, nowMs);
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
-    if (overrun !== undefined) this.#onOverrun(worker, crossing, overrun);
-    else if (!worker.stalled && nowMs - seen.callSinceMs > this.#limits.maxStallMs) this.#onStall(worker);
+    if (overrun !== undefined) this.#onOverrun(worker, crossing, overrun, ranMs(worker, seen.run, nowMs));
+    else if (!worker.stalled && nowMs - seen.call.wallMs > this.#limits.maxStallMs) this.#onStall(worker);
   }
 
   #observe(worker: WorkerHandle, nowMs: number): Observation {
@@ -100,29 +116,28 @@ export class Watchdog {
     const begun = Atomics.load(words, Control.begun);
     let seen = this.#seen.get(worker);
     if (seen === undefined) {
+      const since = (): Since => ({ wallMs: nowMs, cpuMs: undefined });
       seen = {
         begun: begun - 1,
-        runSinceMs: nowMs,
         guestCalls: guestCalls - 1,
         record,
-        callSinceMs: nowMs,
-        recordSinceMs: nowMs,
+        run: since(),
+        call: since(),
+        named: since(),
       };
       this.#seen.set(worker, seen);
     }
-    if (seen.begun !== begun) {
-      seen.begun = begun;
-      seen.runSinceMs = nowMs;
-    }
-    if (seen.guestCalls !== guestCalls) {
-      seen.guestCalls = guestCalls;
-      seen.callSinceMs = nowMs;
-      seen.record = record;
-      seen.recordSinceMs = nowMs;
-    } else if (seen.record !== record) {
-      seen.record = record;
-      seen.recordSinceMs = nowMs;
-    }
+    const nextRun = seen.begun !== begun;
+    const nextCall = seen.guestCalls !== guestCalls;
+    const nextRecord = nextCall || seen.record !== record;
+    if (!nextRun && !nextRecord) return seen;
+    const cpuMs = worker.cpu.usedMs();
+    if (nextRun) mark(seen.run, nowMs, cpuMs);
+    if (nextCall) mark(seen.call, nowMs, cpuMs);
+    if (nextRecord) mark(seen.named, nowMs, cpuMs);
+    seen.begun = begun;
+    seen.guestCalls = guestCalls;
+    seen.record = record;
     return seen;
   }
 
@@ -136,18 +151,38 @@ export class Watchdog {
     const stage = Atomics.load(worker.memory.words, Control.currentStage);
     const spec = crossing.pipeline.spec.stages[stage];
     if (spec === undefined) return undefined;
-    const inCallMs = nowMs - seen.callSinceMs;
     if (crossing.cancelledMs !== undefined && nowMs - crossing.cancelledMs > this.#limits.maxCancelGraceMs) {
-      return inCallMs > this.#limits.maxCancelGraceMs ? { t: "cancelled" } : undefined;
+      return nowMs - seen.call.wallMs > this.#limits.maxCancelGraceMs ? { t: "cancelled" } : undefined;
     }
-    if (phase === Phase.init) return inCallMs > this.#limits.maxInitMs ? { t: "init", stage } : undefined;
-    if (seen.record >= 0 && nowMs - seen.recordSinceMs > spec.recordTimeoutMs) {
+    const over = (since: Since, limitMs: number): boolean => this.#isOver(worker, since, limitMs, nowMs);
+    if (phase === Phase.init)
+      return over(seen.call, this.#limits.maxInitMs) ? { t: "init", stage } : undefined;
+    if (seen.record >= 0 && over(seen.named, spec.recordTimeoutMs)) {
       return { t: "record", stage, record: seen.record };
     }
-    if (inCallMs > spec.batchTimeoutMs) return { t: "batch", stage };
+    if (over(seen.call, spec.batchTimeoutMs)) return { t: "batch", stage };
     // Records that run one by one each keep their own limit; together they must not hold a worker for hours.
-    return nowMs - seen.runSinceMs > allowedRunMs(crossing, this.#limits) ? { t: "run", stage } : undefined;
+    return over(seen.run, allowedRunMs(crossing, this.#limits)) ? { t: "run", stage } : undefined;
   }
+
+  /** Whether something has run for longer than it may. */
+  #isOver(worker: WorkerHandle, since: Since, limitMs: number, nowMs: number): boolean {
+    const wallMs = nowMs - since.wallMs;
+    if (wallMs <= limitMs) return false;
+    if (since.cpuMs === undefined || wallMs > limitMs * this.#limits.maxWallTimeFactor) return true;
+    const cpuMs = worker.cpu.usedMs();
+    return cpuMs === undefined || cpuMs - since.cpuMs >= limitMs * cpuShare;
+  }
+}
+
+function ranMs(worker: WorkerHandle, { wallMs, cpuMs }: Since, nowMs: number): number {
+  const now = cpuMs === undefined ? undefined : worker.cpu.usedMs();
+  return cpuMs === undefined || now === undefined ? nowMs - wallMs : now - cpuMs;
+}
+
+function mark(since: Since, wallMs: number, cpuMs: number | undefined): void {
+  since.wallMs = wallMs;
+  since.cpuMs = cpuMs;
 }
 
 /** How long one run of a crossing may take over all its stages, faults and runs record by record included. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { randomBytes } from "node:crypto";
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
 import {
@@ -20,6 +21,7 @@ import type { LedgerSeat } from "../supervision/ledger-format.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Crossing } from "./crossing.ts";
 import { writeCrossing } from "./slot-writer.ts";
+import { ThreadCpu } from "./thread-cpu.ts";
 
 /** The life of a worker. */
 export type WorkerState =
@@ -60,6 +62,8 @@ export class WorkerHandle {
   /** Names the worker in telemetry, from 1. */
   readonly number = ++workersStarted;
   readonly memory: SlotMemory;
+  /** The processor time of its thread. */
+  readonly cpu: ThreadCpu;
   state: WorkerState = { t: "starting" };
   /** Crossings submitted and not completed. */
   queued = 0;
@@ -105,8 +109,11 @@ export class WorkerHandle {
       worker: this.number,
       ledger: this.#ledger?.seat,
     };
+    // Unique in the process, whichever thread starts it, and within the 15 bytes that Linux keeps.
+    const name = `leat-${this.number}-${randomBytes(2).toString("hex")}`;
+    this.cpu = new ThreadCpu(name);
     this.#worker = new Worker(entry, {
-      name: `leat-${this.number}`,
+      name,
       workerData: start,
       transferList: [port2],
       execArgv: [],
@@ -311,6 +318,7 @@ export class WorkerHandle {
 
   #exited(): void {
     this.#ledger?.rows.free(this.#ledger.seat);
+    this.cpu.close();
     const reason = this.state.t === "stopping" ? this.state.reason : this.#exitReason();
     this.#readMessages();
     for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);
