@@ -5,7 +5,7 @@
  */
 
 import type { Clock } from "./clock.ts";
-import { leatError } from "./errors.ts";
+import { type LeatError, leatError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import { CompiledModuleCache } from "./module/cache.ts";
 import { Aftermath, type AftermathParts } from "./outcome/aftermath.ts";
@@ -22,6 +22,7 @@ import type { ModuleStore } from "./store/module-store.ts";
 import type { RegistryStore } from "./store/registry-store.ts";
 import type { LedgerRows } from "./supervision/ledger-rows.ts";
 import type { Quarantine } from "./supervision/quarantine.ts";
+import { WorkerStops } from "./supervision/worker-stops.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { Stats } from "./telemetry/stats.ts";
@@ -67,8 +68,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     limits,
     () => pool,
     (crossing) => {
-      const gone = crossing.cancelledMs === undefined ? undefined : leatError("CANCELLED");
-      const refused = gone ?? breakers.admit(crossing);
+      const refused = refusalBefore(options.quarantine, crossing) ?? breakers.admit(crossing);
       if (refused !== undefined) completion.abandon(crossing, refused);
       return refused === undefined;
     },
@@ -86,7 +86,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
         else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
         else scheduler.again(crossing);
       },
-      fault: (crossing, stage) => breakers.fault(crossing, stage),
+      fault: faultListener(options, breakers),
       room: () => scheduler.room(),
       guest: (message) => guests.take(message),
       stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
@@ -118,6 +118,48 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
   return { pool, scheduler, cache, registry };
+}
+
+/** Makes what is told of each stage that has brought its worker down. */
+function faultListener(
+  options: DataPathOptions,
+  breakers: Breakers,
+): (crossing: Crossing, stage: number) => void {
+  const stops = new WorkerStops(options.limits);
+  return (crossing, stage) => {
+    breakers.fault(crossing, stage);
+    countStop(options, stops, crossing, stage);
+  };
+}
+
+/** Holds a module that has brought workers down too often. */
+function countStop(
+  { limits, clock, logger, quarantine }: DataPathOptions,
+  stops: WorkerStops,
+  { purpose, pipeline }: Crossing,
+  stage: number,
+): void {
+  const spec = pipeline.spec.stages[stage];
+  if (purpose !== "serve" || spec === undefined || !stops.note(spec.digest, clock.nowMs())) return;
+  const { module, version, digest } = spec;
+  const why = `it has brought ${limits.maxWorkerStops} workers down within ${limits.workerStopWindowMs} ms`;
+  logger.error({ module: `${module}@${version}`, digest }, `a module is put in quarantine: ${why}`);
+  try {
+    quarantine.hold(digest, why);
+  } catch (err) {
+    logger.error({ err }, "the quarantine could not be written, and ends with the process");
+  }
+}
+
+/** A crossing that nobody waits for, or of which a module is held, does not run. @returns the error to answer it with, or undefined */
+function refusalBefore(quarantine: Quarantine, crossing: Crossing): LeatError | undefined {
+  if (crossing.cancelledMs !== undefined) return leatError("CANCELLED");
+  if (quarantine.empty || crossing.purpose !== "serve") return undefined;
+  for (const { digest, module, version } of crossing.pipeline.spec.stages) {
+    const refused = quarantine.refusal(digest, `${module}@${version}`);
+    if (refused !== undefined) return refused;
+  }
+  return undefined;
 }
 
 function logRollout(logger: Logger, { base, candidate, mode, state }: Rollout): void {

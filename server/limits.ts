@@ -120,6 +120,13 @@ export interface Limits {
    * themselves are of processor time, where the system tells it (Linux), and of the clock elsewhere. 1 means the clock only. Default 4.
    */
   maxWallTimeFactor: number;
+  /**
+   * How often a module may bring a worker down within `workerStopWindowMs`, by running too long, by its memory or by a crash, before it is
+   * put in quarantine. A breaker that opens at its default holds it up long before, but only for seconds. 0 means never. Default 30.
+   */
+  maxWorkerStops: number;
+  /** How far back stops of workers count against a module. Default 60,000 ms. */
+  workerStopWindowMs: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
   /** Batches handed to a worker ahead of the one it runs. Default 16. */
@@ -253,6 +260,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxExtraWorkers: 2,
   maxStallMs: 20,
   maxWallTimeFactor: 4,
+  maxWorkerStops: 30,
+  workerStopWindowMs: 60_000,
   maxSpareWorkers: 1,
   maxWorkerQueue: 16,
   streamWindowBytes: MiB,

@@ -102,6 +102,23 @@ export function judge(before: Book, rows: readonly LedgerRow[], signal: string, 
   };
 }
 
+/** The most modules that the book remembers; the one that came under suspicion the longest ago gives way. */
+const maxEntries = 10_000;
+
+/** The book after a module was found to break workers again and again: it is held as one that was named alone. */
+export function holdOne(before: Book, digest: string, why: string, nowMs: number): Book {
+  const book = cleared(before, nowMs);
+  const strikes = (book.get(digest)?.strikes ?? 0) + 1;
+  const forMs = quarantineMs[strikes - 1];
+  book.delete(digest);
+  for (const oldest of book.keys()) {
+    if (book.size < maxEntries) break;
+    book.delete(oldest);
+  }
+  const heldUntilMs = forMs === undefined ? "released" : nowMs + forMs;
+  return book.set(digest, { digest, strikes, sinceMs: nowMs, heldUntilMs, why });
+}
+
 /** The one of several suspects was found: the others of the same abort have nothing against them any more. */
 function clearNeighbours(book: Map<string, BookEntry>, found: string): void {
   const entry = book.get(found);

@@ -5,8 +5,8 @@
  */
 
 import type { Clock } from "../clock.ts";
-import { leatError } from "../errors.ts";
-import { type Book, type BookEntry, isHeld, probationUntilMs } from "./quarantine-book.ts";
+import { type LeatError, leatError } from "../errors.ts";
+import { type Book, type BookEntry, holdOne, isHeld, probationUntilMs } from "./quarantine-book.ts";
 import { readBook, writeBook } from "./quarantine-file.ts";
 
 /** Modules in quarantine. */
@@ -17,7 +17,7 @@ export class Quarantine {
   readonly #clock: Clock;
   #book: Book;
 
-  /** @param path - the book's file; without one nothing is ever held */
+  /** @param path - the book's file; without one the quarantine ends with the process */
   constructor(path: string | undefined, clock: Clock) {
     this.#path = path;
     this.#clock = clock;
@@ -45,21 +45,43 @@ export class Quarantine {
     return probationUntilMs(this.#book.get(digest));
   }
 
-  /**
-   * Refuses a module in quarantine.
-   *
-   * @throws LeatError MODULE_QUARANTINED
-   */
-  check(digest: string, module: string): void {
+  /** Whether nothing is held against any module, nor was of late. */
+  get empty(): boolean {
+    return this.#book.size === 0;
+  }
+
+  /** @returns MODULE_QUARANTINED for a module that must not run now */
+  refusal(digest: string, module: string): LeatError | undefined {
     const entry = this.held(digest);
-    if (entry === undefined) return;
-    throw leatError("MODULE_QUARANTINED", {
+    if (entry === undefined) return undefined;
+    return leatError("MODULE_QUARANTINED", {
       module,
       digest,
       since: new Date(entry.sinceMs).toISOString(),
       until: entry.heldUntilMs === "released" ? "it is released" : new Date(entry.heldUntilMs).toISOString(),
       problem: entry.why,
     });
+  }
+
+  /**
+   * Refuses a module in quarantine.
+   *
+   * @throws LeatError MODULE_QUARANTINED
+   */
+  check(digest: string, module: string): void {
+    const refused = this.refusal(digest, module);
+    if (refused !== undefined) throw refused;
+  }
+
+  /**
+   * Holds a module from now on.
+   *
+   * @param why - as a sentence without its end
+   * @throws Error when the book cannot be written; the module is held in this process all the same
+   */
+  hold(digest: string, why: string): void {
+    this.#book = holdOne(this.#book, digest, why, this.#clock.nowMs());
+    if (this.#path !== undefined) writeBook(this.#path, this.#book);
   }
 
   /** Forgets all that is held against a module. @returns whether it was in quarantine */

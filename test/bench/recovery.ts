@@ -47,7 +47,8 @@ interface Recovery {
   longestGap: number;
 }
 
-await using subject = await startSubject("leat");
+// A module that is to stop a worker in each run must not be put in quarantine for it.
+await using subject = await startSubject("leat", { args: [JSON.stringify({ maxWorkerStops: 0 })] });
 const address = await subject.ask("address");
 await setUpLeat(address, {
   modules: { runaway: await buildModule("runaway"), uppercase: await loadUppercase("uppercase") },

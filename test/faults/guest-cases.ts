@@ -11,7 +11,7 @@ import { type Misbehaviour, misbehavingModule, misbehaviours } from "../modules/
 import { type FaultOrder, nothingHeld } from "./process-cases.ts";
 import { cpuSecondsOf, holdingsOf, machineTicks, type Supervised, startSupervised } from "./supervised.ts";
 
-const limits = ["maxRecordExecutionMs=100", "maxBatchExecutionMs=500", "maxInitMs=300"];
+const limits = ["maxRecordExecutionMs=100", "maxBatchExecutionMs=500", "maxInitMs=300", "maxWorkerStops=0"];
 
 function serve(modules: Readonly<Record<string, string>>): Promise<Supervised> {
   const pipelines = Object.keys(modules)

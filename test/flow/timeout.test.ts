@@ -7,7 +7,14 @@ import { until } from "../kit/until.ts";
 
 let kit: TestServer;
 
-const limits = { maxRecordExecutionMs: 100, maxBatchExecutionMs: 300, maxInitMs: 300, maxWorkers: 2 };
+// These tests stop more workers than a module may.
+const limits = {
+  maxRecordExecutionMs: 100,
+  maxBatchExecutionMs: 300,
+  maxInitMs: 300,
+  maxWorkers: 2,
+  maxWorkerStops: 0,
+};
 
 beforeAll(async () => {
   const named = Object.keys(namings) as (keyof typeof namings)[];

@@ -38,7 +38,14 @@ await using server = await startSupervised({
   modules: { program: "program", marked: "marked" },
   pipelines,
   env: inspectable,
-  flags: ["--limit", "maxRecordExecutionMs=500", "--limit", "maxBatchExecutionMs=2000"],
+  flags: [
+    "--limit",
+    "maxRecordExecutionMs=500",
+    "--limit",
+    "maxBatchExecutionMs=2000",
+    "--limit",
+    "maxWorkerStops=0",
+  ],
 });
 const firstPid = server.pid();
 if (firstPid === undefined) throw new Error("there is no server process");

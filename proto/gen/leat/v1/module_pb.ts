@@ -464,7 +464,7 @@ export const ModuleSchema: GenMessage<Module> = /*@__PURE__*/
   messageDesc(file_leat_v1_module, 11);
 
 /**
- * Why a module must not run for a while: the server process ended while it ran.
+ * Why a module must not run for a while: the server process ended while it ran, or it brought too many workers down.
  *
  * @generated from message leat.v1.Quarantine
  */
