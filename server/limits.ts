@@ -93,6 +93,11 @@ export interface Limits {
   maxStreams: number;
   /** Batches admitted and not yet answered, over all calls. Default 4,096. */
   maxAdmittedBatches: number;
+  /**
+   * How long a unary call may be expected to wait before it runs, from what waits for its pipeline and how quickly that is answered; or its
+   * deadline, if that is sooner. A call that would wait longer is refused at once. Streams are held instead. Default 1,000 ms.
+   */
+  maxQueueDelayMs: number;
   /** Bytes of those batches. Default 256 MiB. */
   maxAdmittedBytes: number;
   /** One batch's run through one stage. Default 5,000 ms. */
@@ -248,6 +253,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxStreamWindow: 32,
   maxStreams: 10_000,
   maxAdmittedBatches: 4_096,
+  maxQueueDelayMs: 1_000,
   maxAdmittedBytes: 256 * MiB,
   maxBatchExecutionMs: 5_000,
   maxRecordExecutionMs: 1_000,

@@ -11,6 +11,8 @@ import type { AdmissionStats } from "../telemetry/stats.ts";
 
 /** How long a refused caller is told to wait, in milliseconds. */
 const retryAfterMs = 100;
+/** The longest that it is told to wait. */
+const maxRetryAfterMs = 10_000;
 
 /** The server's budget of batches and bytes. */
 export class Admission {
@@ -62,6 +64,29 @@ export class Admission {
             measured: this.#stats.bytes + bytes,
           },
       { retryAfterMs },
+    );
+  }
+
+  /**
+   * Refuses a unary call that would wait for too long, while refusing costs nobody anything.
+   *
+   * @param expectedMs - how long it would wait
+   * @param leftMs - how long its caller waits; Infinity without a deadline
+   * @throws LeatError QUEUE_TOO_LONG with the time after which to try again
+   */
+  checkWait(expectedMs: number, leftMs: number): void {
+    const { maxQueueDelayMs } = this.#limits;
+    const allowedMs = Math.min(maxQueueDelayMs, leftMs);
+    if (expectedMs <= allowedMs) return;
+    this.#stats.refused++;
+    throw leatError(
+      "QUEUE_TOO_LONG",
+      {
+        limit: leftMs < maxQueueDelayMs ? "the call's deadline" : "maxQueueDelayMs",
+        value: Math.max(0, Math.round(allowedMs)),
+        measured: Math.round(expectedMs),
+      },
+      { retryAfterMs: Math.min(maxRetryAfterMs, Math.max(retryAfterMs, Math.round(expectedMs - allowedMs))) },
     );
   }
 

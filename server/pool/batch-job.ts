@@ -103,7 +103,7 @@ export class BatchJob {
     this.settled = true;
     this.crossing = undefined;
     this.owner.settled(this, outcome);
-    this.pipeline.release();
+    this.pipeline.release(!this.cancelled);
   }
 
   /**

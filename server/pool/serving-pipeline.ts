@@ -6,6 +6,7 @@
 
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { ArmStats } from "../telemetry/arm-stats.ts";
+import { Backlog } from "./backlog.ts";
 import type { BatchOwner } from "./batch-job.ts";
 
 /** What a pipeline is for: answering calls, or running copies of batches that nobody waits for. */
@@ -34,6 +35,8 @@ export class ServingPipeline {
   /** Whether small calls may share a guest's call: not where a stage keeps callers apart with fresh instances. */
   readonly mergesCalls: boolean;
   readonly purpose: PipelinePurpose;
+  /** Its batches that are not answered yet. */
+  readonly backlog = new Backlog();
   /** Counts how its batches went, while a rollout compares it with another version. */
   arm: ArmStats | undefined = undefined;
   /** The version that a rollout tries. */
@@ -65,11 +68,13 @@ export class ServingPipeline {
   /** A batch begins to use it. */
   hold(): void {
     this.#held++;
+    this.backlog.add();
   }
 
-  /** A batch was answered. */
-  release(): void {
+  /** A batch was answered. @param run - false when it was given up before its run had ended */
+  release(run: boolean): void {
     this.#held--;
+    this.backlog.remove(run);
     if (this.#retired && this.#held === 0) this.#onUnused(this);
   }
 

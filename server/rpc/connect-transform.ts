@@ -38,6 +38,7 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
         end: bytes.length,
         traceparent: requestHeader.get("traceparent") ?? undefined,
         tracestate: requestHeader.get("tracestate") ?? undefined,
+        leftMs: context.timeoutMs(),
         principal: principalOf(context),
       };
       const result = await new Promise<TransformResult>((resolve, reject) => {

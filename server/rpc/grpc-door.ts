@@ -166,6 +166,7 @@ function transform(
         end,
         traceparent: traceparent?.toString(),
         tracestate: tracestate?.toString(),
+        leftMs: Number(call.getDeadline()) - Date.now(),
         principal: engine.gate && senderOf(call.metadata),
       },
       (outcome) => {

@@ -22,6 +22,8 @@ export interface TransformCall {
   readonly end: number;
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
+  /** How long the caller waits from now on, in milliseconds. Default: as long as it takes. */
+  readonly leftMs?: number | undefined;
   /** Whether the batch is a dead letter, which makes no other one. Default: no. */
   readonly replayed?: boolean;
   /** Who calls; undefined where that was checked already. */
@@ -48,6 +50,8 @@ export function startTransform(
       settle(leatError("CANCELLED"));
       return;
     }
+    const expectedMs = pipeline.backlog.expectedMs(engine.clock.nowMs());
+    if (expectedMs > 0) engine.admission.checkWait(expectedMs, call.leftMs ?? Number.POSITIVE_INFINITY);
     engine.admission.admit(call.end - call.start);
     const { bytes, start, end, traceparent, tracestate } = call;
     const owner: BatchOwner = {
