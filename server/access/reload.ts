@@ -27,7 +27,9 @@ export class Reload {
   readonly #options: ReloadOptions;
   readonly #timer: NodeJS.Timeout;
   #seen: string | undefined;
-  #checking: Promise<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  /** The look that will begin when the one that runs has ended. */
+  #next: Promise<void> | undefined;
 
   /** Begins to watch; what the files hold is taken once more at once. */
   constructor(options: ReloadOptions) {
@@ -36,12 +38,15 @@ export class Reload {
     void this.check();
   }
 
-  /** Looks at the files. Resolves when what has changed is taken or refused. */
+  /** Looks at the files as they are now. Resolves when what has changed is taken or refused. */
   check(): Promise<void> {
-    this.#checking ??= this.#check().finally(() => {
-      this.#checking = undefined;
+    // One that runs may have read them before they changed, so it does not answer for those who ask now.
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined;
+      this.#running = this.#check();
+      return this.#running;
     });
-    return this.#checking;
+    return this.#next;
   }
 
   async #check(): Promise<void> {
