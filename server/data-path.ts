@@ -126,8 +126,12 @@ function faultListener(
   breakers: Breakers,
 ): (crossing: Crossing, stage: number) => void {
   const stops = new WorkerStops(options.limits);
+  // However many of its records stop workers: one caller's batch must not put a module away from all others.
+  const counted = new WeakSet<Crossing>();
   return (crossing, stage) => {
     breakers.fault(crossing, stage);
+    if (counted.has(crossing)) return;
+    counted.add(crossing);
     countStop(options, stops, crossing, stage);
   };
 }

@@ -121,12 +121,12 @@ export interface Limits {
   /** How long one call into a guest may run before what waits behind it is given to another worker. Default 20 ms. */
   maxStallMs: number;
   /**
-   * How many times its limit a record, a batch or a start may take by the clock while its thread waits for a processor. The limits
-   * themselves are of processor time, where the system tells it (Linux), and of the clock elsewhere. 1 means the clock only. Default 4.
+   * How many times its limit a record, a batch or a start may take by the clock while its thread waits for a processor: it is stopped at its
+   * limit only if the thread had a processor for half of it, where the system tells that (Linux). 1 means the clock only. Default 4.
    */
   maxWallTimeFactor: number;
   /**
-   * How often a module may bring a worker down within `workerStopWindowMs`, by running too long, by its memory or by a crash, before it is
+   * How many batches may bring workers down in a module within `workerStopWindowMs`, by running too long, by its memory or by a crash, before it is
    * put in quarantine. A breaker that opens at its default holds it up long before, but only for seconds. 0 means never. Default 30.
    */
   maxWorkerStops: number;

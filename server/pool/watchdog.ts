@@ -5,8 +5,8 @@
  * that has not changed, so that a worker needs to read no clock for a record.
  *
  * Time over a limit by the clock is a reason to look at the thread's processor time: on a busy machine a thread may
- * wait long for its turn, which is not its guest's fault. It has overrun when it had the processor for about as long as it may run,
- * or by the clock alone after `maxWallTimeFactor` times that.
+ * wait long for its turn, which is not its guest's fault. It has overrun when it had the processor for at least half of that time,
+ * else when it has had it for so long, or by the clock alone after `maxWallTimeFactor` times its limit.
  *
  * @module
  */
@@ -20,8 +20,8 @@ import type { WorkerHandle } from "./worker-handle.ts";
 /** How often the watchdog looks, in milliseconds: how late a limit may be noticed. */
 export const watchIntervalMs = 5;
 
-/** The share of a limit that is enough: what interrupts and the hypervisor take is not counted as the thread's. */
-const cpuShare = 0.9;
+/** The share of its limit that a thread must have had on a processor to be stopped at its limit by the clock. */
+const cpuShare = 0.5;
 
 /** What overran, found by the watchdog. */
 export type Overrun =

@@ -45,6 +45,13 @@ async function kill(times: number): Promise<void> {
   for (let n = 0; n < times; n++) await reasonOf(kit.raw.transform(request("killer", "!")));
 }
 
+test("one batch counts once, however many of its records bring workers down", async () => {
+  const { failures } = await kit.raw.transform(request("killer", "!", "!", "!", "!", "a"));
+  expect(failures.map(({ code }) => code)).toContain("timeout");
+  expect(await reasonOf(kit.raw.transform(request("killer", "a")))).toBe("answered");
+  clock.aheadMs += 61_000;
+});
+
 test("a module that keeps bringing workers down is put in quarantine, for longer each time, and its neighbours are served", async () => {
   await kill(2);
   expect(valuesOf(await kit.raw.transform(request("killer", "a")))).toEqual(["a"]);

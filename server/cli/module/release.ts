@@ -10,7 +10,7 @@ import { addressOption } from "../options.ts";
 import { print, printable } from "../text-table.ts";
 
 const help = `
-A module is in quarantine when the server process ended while it ran; "leat module list" shows it. Once released it
+A module is in quarantine when the server process ended while it ran, or it kept bringing workers down; "leat module list" shows it. Once released it
 may run at once, and what was held against it is forgotten.
 
 Examples:
