@@ -7,12 +7,15 @@
 import type { Command } from "commander";
 import { addActivateCommand } from "./activate.ts";
 import { addHistoryCommand } from "./history.ts";
+import { addKeygenCommand } from "./keygen.ts";
 import { addListCommand } from "./list.ts";
 import { addLoadCommand } from "./load.ts";
 import { addReleaseCommand } from "./release.ts";
 import { addRollbackCommand } from "./rollback.ts";
 import { addShowCommand } from "./show.ts";
+import { addSignCommand } from "./sign.ts";
 import { addUnloadCommand } from "./unload.ts";
+import { addVerifyCommand } from "./verify.ts";
 
 const help = `
 A module is named NAME (its active version), NAME@VERSION or sha256:DIGEST.
@@ -28,7 +31,7 @@ Examples:
 export function addModuleCommands(program: Command): void {
   const module = program
     .command("module")
-    .description("load, activate, roll back, list, show, release and unload modules")
+    .description("load, activate, roll back, list, show, release, unload and sign modules")
     .addHelpText("after", help);
   addLoadCommand(module);
   addActivateCommand(module);
@@ -38,4 +41,7 @@ export function addModuleCommands(program: Command): void {
   addShowCommand(module);
   addReleaseCommand(module);
   addUnloadCommand(module);
+  addKeygenCommand(module);
+  addSignCommand(module);
+  addVerifyCommand(module);
 }

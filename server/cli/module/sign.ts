@@ -1,0 +1,75 @@
+/**
+ * `leat module sign`.
+ *
+ * @module
+ */
+
+import { randomUUID } from "node:crypto";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { CommandError } from "../failure.ts";
+import { print } from "../text-table.ts";
+
+interface SignOptions {
+  readonly key: string;
+  readonly output?: string;
+  readonly detached?: boolean;
+}
+
+const help = `
+The signature is a section at the module's beginning, as the WebAssembly tool conventions have it and wasmsign2 writes
+it; one that is there already stays beside it. The module's digest changes with it. --detached leaves the module alone
+and writes FILE.sig. The server checks no signatures yet: "leat module verify" does, before a module is loaded.
+
+The key is NAME.sk of "leat module keygen" or wasmsign2, or PEM.
+
+Examples:
+  leat module sign redact.wasm --key release-2026.sk
+  leat module sign redact.wasm --key release-2026.sk --detached`;
+
+/** Adds `module sign`. */
+export function addSignCommand(module: Command): void {
+  module
+    .command("sign <FILE>")
+    .description("sign a module's file")
+    .requiredOption("-k, --key <FILE>", "the secret key")
+    .option("-o, --output <FILE>", "where to write (default: the module's file; with --detached, FILE.sig)")
+    .option("--detached", "write the signature beside the module")
+    .addHelpText("after", help)
+    .action(sign);
+}
+
+async function sign(file: string, { key, output, detached = false }: SignOptions): Promise<void> {
+  const { readSecretKey, shownKeyId } = await import("../../signing/keys.ts");
+  const { signDetached, signModule } = await import("../../signing/sign-module.ts");
+  const { maxSignatures } = await import("../../signing/signature-data.ts");
+  const wasm = await readFile(file);
+  const secret = await readFile(key).then((bytes) => named(key, () => readSecretKey(bytes)));
+  const signed = named(file, () =>
+    detached ? signDetached(wasm, secret) : signModule(wasm, secret, maxSignatures),
+  );
+  const to = output ?? (detached ? `${file}.sig` : file);
+  await replace(to, signed);
+  await print(`signed ${file} with ${shownKeyId(secret.public.id)}: wrote ${to}\n`);
+}
+
+/** Says of which file it is that something is wrong. */
+function named<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new CommandError(`${file}: ${(error as Error).message}`);
+  }
+}
+
+/** Writes beside the file and renames, so that no half of a module ever stands there. */
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  const beside = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(beside, bytes);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,242 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { secretA, secretB, strangersKey, trusted, vectors } from "../../test/kit/signing.ts";
+import { generateKey } from "./keys.ts";
+import { signDetached, signModule } from "./sign-module.ts";
+import { maxSignatureBytes, maxSignatures, readSignatureData, writeSignatureData } from "./signature-data.ts";
+import { type TrustedKey, verifyModule } from "./verify-module.ts";
+
+const { unsigned, signed, signedTwice, signedSplit, detached } = vectors;
+const dayMs = 86_400_000;
+const nowMs = 1_000 * dayMs;
+const a = trusted("a", secretA);
+const b = trusted("b", secretB);
+
+/** Who has signed a module, or what is wrong. */
+function ask(keys: readonly TrustedKey[], wasm: Uint8Array, beside?: Uint8Array): string {
+  try {
+    const verdict = verifyModule({ wasm, detached: beside, keys, nowMs, maxSignatures, maxSignatureBytes });
+    return verdict.t === "signed" ? `signed by ${verdict.key.name}` : `refused: ${verdict.t}`;
+  } catch (error) {
+    return `refused: ${(error as { reason: string }).reason}`;
+  }
+}
+
+const flipped = (bytes: Uint8Array, at: number, by = 1): Uint8Array => bytes.with(at, (bytes[at] ?? 0) ^ by);
+
+const byStranger = signModule(unsigned, strangersKey, 16);
+
+describe("a module", () => {
+  const table: readonly [
+    what: string,
+    wasm: Uint8Array,
+    beside: Uint8Array | undefined,
+    keys: readonly TrustedKey[],
+    found: string,
+  ][] = [
+    ["unsigned", unsigned, undefined, [a], "unsigned"],
+    ["signed by a known key", signed, undefined, [b, a], "signed by a"],
+    ["signed by a known key, beside the module", unsigned, detached, [a], "signed by a"],
+    ["signed by a known key, in parts", signedSplit, undefined, [a], "signed by a"],
+    [
+      "signed by a known key that the signature does not name",
+      vectors.signedWithoutKeyId,
+      undefined,
+      [b, a],
+      "signed by a",
+    ],
+    ["signed by two, both known", signedTwice, undefined, [a, b], "signed by a"],
+    ["signed by two, the old key gone", signedTwice, undefined, [b], "signed by b"],
+    [
+      "signed by two, the old key revoked",
+      signedTwice,
+      undefined,
+      [{ ...a, revoked: true }, b],
+      "signed by b",
+    ],
+    ["signed by an unknown key", byStranger, undefined, [a, b], "unknown-key"],
+    ["signed where no key is known", signed, undefined, [], "unknown-key"],
+    [
+      "signed by a rotated key, before its last day",
+      signed,
+      undefined,
+      [{ ...a, notAfterMs: nowMs + 1 }, b],
+      "signed by a",
+    ],
+    [
+      "signed by a rotated key, on its last day",
+      signed,
+      undefined,
+      [{ ...a, notAfterMs: nowMs }, b],
+      "key-refused",
+    ],
+    [
+      "signed by a key that counts later",
+      signed,
+      undefined,
+      [{ ...a, notBeforeMs: nowMs + 1 }],
+      "key-refused",
+    ],
+    [
+      "signed by a key from its first moment",
+      signed,
+      undefined,
+      [{ ...a, notBeforeMs: nowMs }],
+      "signed by a",
+    ],
+    ["signed by a revoked key", signed, undefined, [{ ...a, revoked: true }, b], "key-refused"],
+    ["changed after it was signed", flipped(signed, signed.length - 1), undefined, [a], "invalid"],
+    [
+      "changed, with the signature beside it",
+      flipped(unsigned, unsigned.length - 1),
+      detached,
+      [a],
+      "invalid",
+    ],
+    [
+      "shorter than what was signed: its last part is gone",
+      signedSplit.slice(0, -38),
+      undefined,
+      [a],
+      "invalid",
+    ],
+    [
+      "longer than what was signed",
+      Buffer.concat([signedSplit, Uint8Array.of(0, 2, 1, 0x78)]),
+      undefined,
+      [a],
+      "invalid",
+    ],
+    ["signed with what is no signature", unsigned, Uint8Array.of(1, 1, 1, 9), [a], "malformed"],
+    ["signed with an empty list", unsigned, writeSignatureData([]), [a], "malformed"],
+    ["signed in itself and beside", signed, detached, [a], "malformed"],
+  ];
+
+  test.each(table)("%s", (_what, wasm, beside, keys, found) => {
+    expect(ask(keys, wasm, beside)).toBe(found.startsWith("signed") ? found : `refused: ${found}`);
+  });
+});
+
+describe("a tampered byte", () => {
+  test.each([
+    ["in itself", signed, undefined],
+    ["in itself, in parts", signedSplit, undefined],
+    ["beside", unsigned, detached],
+  ])("anywhere in a module that is signed %s is refused, whichever bits of it", (_where, wasm, beside) => {
+    for (const by of [0x01, 0x80, 0xff]) {
+      for (let at = 0; at < wasm.length; at++) {
+        expect(ask([a, b], flipped(wasm, at, by), beside), `byte ${at}`).toMatch(/^refused: /);
+      }
+    }
+  });
+
+  test("anywhere in a signature beside the module is refused", () => {
+    for (const by of [0x01, 0x80, 0xff]) {
+      for (let at = 0; at < detached.length; at++) {
+        expect(ask([a, b], unsigned, flipped(detached, at, by)), `byte ${at}`).toMatch(/^refused: /);
+      }
+    }
+  });
+
+  test("that adds or takes away is refused as well", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(signed.length - 1),
+        fc.integer({ min: 0, max: 255 }),
+        fc.boolean(),
+        (at, byte, adds) => {
+          const rest = signed.subarray(adds ? at : at + 1);
+          const changed = Buffer.concat([
+            signed.subarray(0, at),
+            adds ? Uint8Array.of(byte) : new Uint8Array(),
+            rest,
+          ]);
+          // To add a byte beside an equal one, or to take one of two, gives the same bytes.
+          fc.pre(!changed.equals(signed));
+          expect(ask([a], changed)).toMatch(/^refused: /);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("whatever is signed", () => {
+  const body = fc
+    .array(
+      fc.record({
+        name: fc.constantFrom("x", "signature_delimiter", "name"),
+        data: fc.uint8Array({ maxLength: 40 }),
+      }),
+      { maxLength: 6 },
+    )
+    .map((sections) =>
+      Buffer.concat([
+        unsigned,
+        ...sections.map(({ name, data }) =>
+          Uint8Array.from([0, 1 + name.length + data.length, name.length, ...Buffer.from(name), ...data]),
+        ),
+      ]),
+    );
+
+  test("is found signed, by each of its signers alone, and by nobody else", () => {
+    const keys = [secretA, secretB, generateKey()];
+    fc.assert(
+      fc.property(body, fc.uniqueArray(fc.nat(2), { minLength: 1 }), (wasm, signers) => {
+        const all = signers.reduce(
+          (before: Uint8Array, at) => signModule(before, keys[at] ?? secretA, 16),
+          wasm,
+        );
+        for (const [at, key] of keys.entries()) {
+          const expected = signers.includes(at) ? "signed by k" : "refused: unknown-key";
+          expect(ask([trusted("k", key)], all)).toBe(expected);
+        }
+        expect(ask([a], wasm, signDetached(wasm, secretA))).toBe("signed by a");
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("any bytes as a signature are refused, or read as they would be written", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        const noise = Uint8Array.from([1, 1, 1, ...bytes]);
+        expect(ask([a], unsigned, noise)).toMatch(/^refused: /);
+      }),
+      { numRuns: 500 },
+    );
+    expect(writeSignatureData(readSignatureData(detached, 16))).toEqual(detached);
+  });
+});
+
+describe("hostile signatures are bounded", () => {
+  const set = readSignatureData(detached, 16)[0];
+
+  test("by their number", () => {
+    const [signature] = set?.signatures ?? [];
+    const many = writeSignatureData([
+      { hashes: set?.hashes ?? new Uint8Array(), signatures: Array(17).fill(signature) },
+    ]);
+    expect(ask([a], unsigned, many)).toBe("refused: malformed");
+  });
+
+  test("by their size", () => {
+    expect(ask([a], unsigned, new Uint8Array(70_000))).toBe("refused: malformed");
+  });
+
+  test("by the number of parts", () => {
+    const delimiter = Uint8Array.from([0, 20, 19, ...Buffer.from("signature_delimiter")]);
+    const split = Buffer.concat([unsigned, ...Array(65).fill(delimiter)]);
+    expect(ask([a], split)).toBe("refused: malformed");
+  });
+
+  test("to the first section", () => {
+    const late = Buffer.concat([unsigned, Uint8Array.from([0, 10, 9, ...Buffer.from("signature")])]);
+    expect(ask([a], late)).toBe("refused: malformed");
+  });
+
+  test("and a module that is none keeps its own reason", () => {
+    expect(ask([a], Buffer.from("#!/bin/sh"))).toBe("refused: MODULE_NOT_WASM");
+    expect(ask([a], unsigned.slice(0, -1))).toBe("refused: MODULE_MALFORMED");
+  });
+});
