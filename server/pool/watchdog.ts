@@ -31,7 +31,7 @@ export type Overrun =
   | { readonly t: "run"; readonly stage: number }
   | { readonly t: "cancelled" };
 
-/** Stops the worker. `ranMs` is how long the run has taken, of processor time where that is told. */
+/** Stops the worker. `ranMs` is how long the run has taken, less what its thread waited for a processor. */
 export type OnOverrun = (worker: WorkerHandle, crossing: Crossing, overrun: Overrun, ranMs: number) => void;
 
 /** When something was first seen: by the clock, and by the thread's processor time where that is told. */
@@ -105,7 +105,8 @@ export class Watchdog {
     const nowMs = this.#clock.nowMs();
     const seen = this.#observe(worker, nowMs);
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
-    if (overrun !== undefined) this.#onOverrun(worker, crossing, overrun, ranMs(worker, seen.run, nowMs));
+    if (overrun !== undefined)
+      this.#onOverrun(worker, crossing, overrun, this.#ranMs(worker, seen.run, nowMs));
     else if (!worker.stalled && nowMs - seen.call.wallMs > this.#limits.maxStallMs) this.#onStall(worker);
   }
 
@@ -173,11 +174,15 @@ export class Watchdog {
     const cpuMs = worker.cpu.usedMs();
     return cpuMs === undefined || cpuMs - since.cpuMs >= limitMs * cpuShare;
   }
-}
 
-function ranMs(worker: WorkerHandle, { wallMs, cpuMs }: Since, nowMs: number): number {
-  const now = cpuMs === undefined ? undefined : worker.cpu.usedMs();
-  return cpuMs === undefined || now === undefined ? nowMs - wallMs : now - cpuMs;
+  /** At least its limit for whatever was stopped, so that so many stops of so long a limit use a crossing's time up. */
+  #ranMs(worker: WorkerHandle, since: Since, nowMs: number): number {
+    const wallMs = nowMs - since.wallMs;
+    const cpuMs = since.cpuMs === undefined ? undefined : worker.cpu.usedMs();
+    if (cpuMs === undefined || since.cpuMs === undefined) return wallMs;
+    const runningMs = (cpuMs - since.cpuMs) / cpuShare;
+    return Math.max(Math.min(wallMs, runningMs), wallMs / this.#limits.maxWallTimeFactor);
+  }
 }
 
 function mark(since: Since, wallMs: number, cpuMs: number | undefined): void {
