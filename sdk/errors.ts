@@ -112,6 +112,11 @@ export class LeatCallError extends Error {
   }
 }
 
-function durationMs(duration: { seconds: bigint; nanos: number } | undefined): number | undefined {
+/**
+ * A protobuf duration in milliseconds.
+ *
+ * @internal
+ */
+export function durationMs(duration: { seconds: bigint; nanos: number } | undefined): number | undefined {
   return duration && Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }

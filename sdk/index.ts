@@ -44,6 +44,7 @@ export type {
   GrpcTransportOptions,
   KeepaliveOptions,
   LoadBalancing,
+  RetryBudgetOptions,
   RetryOptions,
   TlsOptions,
   TokenSource,

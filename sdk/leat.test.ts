@@ -48,7 +48,7 @@ describe("transform", () => {
     ],
   ])("fails on %s with what the server said for programs", async (pipeline, expected) => {
     await using server = await startProtocolServer();
-    await using leat = new Leat(server.address);
+    await using leat = new Leat({ address: server.address, retry: false });
     const error = await leat.transform(pipeline, ["a"], { codec }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(LeatCallError);
     expect(error).toMatchObject(expected);

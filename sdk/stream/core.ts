@@ -23,6 +23,7 @@ import type { BatchAnswer } from "../record/result.ts";
 import type { TargetInput } from "../target.ts";
 import { targetInit, targetName } from "../target.ts";
 import { attributes, endSpan, startBatchSpan, traceparent } from "../tracing.ts";
+import { spreadMs } from "../transport/retry.ts";
 import type { BatchLimits, BatchSource, DeliveredBatch, Entry, OutgoingBatch, Slot } from "./batch.ts";
 import type { ResolvedStreamOptions } from "./options.ts";
 import { backoffMs } from "./options.ts";
@@ -200,7 +201,7 @@ export class StreamCore<Tag> {
       return;
     }
     const step = wasOpen ? this.#failures - 1 : this.#failures;
-    const delayMs = Math.max(backoffMs(reconnect, step), error?.retryAfterMs ?? 0);
+    const delayMs = Math.max(backoffMs(reconnect, step), spreadMs(error?.retryAfterMs ?? 0));
     this.#state = { t: "waiting", timer: setTimeout(() => this.#connect(), delayMs) };
   }
 
@@ -305,7 +306,7 @@ export class StreamCore<Tag> {
       this.#resendTimers.delete(timer);
       this.#unsent.push(entry);
       this.#flush();
-    }, error.retryAfterMs);
+    }, spreadMs(error.retryAfterMs));
     this.#resendTimers.add(timer);
     return true;
   }

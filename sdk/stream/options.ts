@@ -84,7 +84,8 @@ export interface ResolvedBatchingOptions {
   readonly lingerMs: number;
 }
 
-function atLeast(name: string, value: number, minimum: number): number {
+/** @throws RangeError for an option below what it may be */
+export function atLeast(name: string, value: number, minimum: number): number {
   if (value >= minimum) return value;
   throw new RangeError(`${name} is ${value}; it must be at least ${minimum}`);
 }

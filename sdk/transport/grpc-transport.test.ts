@@ -72,7 +72,7 @@ describe("a unary call", () => {
 
   test("carries every detail of the status", async () => {
     await using server = await startProtocolServer();
-    using transport = createGrpcTransport({ address: server.address });
+    using transport = createGrpcTransport({ address: server.address, retry: false });
     const error = await failure(createClient(TransformService, transport).transform(request("busy")));
     expect(error.code).toBe(Code.ResourceExhausted);
     expect(error.findDetails(RetryInfoSchema)[0]?.retryDelay?.nanos).toBe(250e6);

@@ -1,5 +1,11 @@
-import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { Transport } from "@connectrpc/connect";
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import type { Transport, UnaryResponse } from "@connectrpc/connect";
 import { createContextValues } from "@connectrpc/connect";
 import { runStreamingCall, runUnaryCall } from "@connectrpc/connect/protocol";
 import { resolveAddresses } from "./address.ts";
@@ -9,9 +15,10 @@ import { ChannelSet } from "./channel-set.ts";
 import type { HeadersInput } from "./headers.ts";
 import { toMetadata } from "./headers.ts";
 import type { GrpcTransportOptions } from "./options.ts";
-import { channelCredentials, channelOptions } from "./options.ts";
+import { channelCredentials, channelOptions, retryPolicy } from "./options.ts";
+import { Retrier } from "./retry.ts";
 import { callStreaming } from "./streaming.ts";
-import { type Authorise, authoriser } from "./token.ts";
+import { authoriser } from "./token.ts";
 import { callUnary } from "./unary.ts";
 
 /**
@@ -51,7 +58,7 @@ export interface GrpcTransport extends Transport {
 
 /**
  * Makes a Connect transport that speaks gRPC through a grpc-js channel: its connections, keepalive,
- * load balancing, retries, compression and deadlines, under Connect's typed clients and interceptors.
+ * load balancing, compression and deadlines, with retries, under Connect's typed clients and interceptors.
  *
  * @param options - where to connect to, and how; nothing connects before the first call
  * @throws TypeError for an address that cannot be understood
@@ -100,33 +107,48 @@ function effectiveTimeoutMs(
   return effective !== undefined && effective > 0 ? effective : undefined;
 }
 
+/** What one try of a call is made with; asks for its token anew. */
 function callRequest(
-  authorise: Authorise | undefined,
+  { authorise }: CallSettings,
   header: HeadersInput,
-  timeoutMs: number | undefined,
+  deadline: Date | undefined,
   signal: AbortSignal | undefined,
 ): CallRequest | Promise<CallRequest> {
   const metadata = toMetadata(header);
-  const request = {
-    metadata,
-    deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
-    signal,
-  };
+  const request = { metadata, deadline, signal };
   return authorise === undefined ? request : authorise(metadata).then(() => request);
 }
 
+function deadlineOf(timeoutMs: number | undefined): Date | undefined {
+  return timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs);
+}
+
+/** How servers are told that a call was tried before. Source: gRPC proposal A6, "client retries". */
+const attemptsHeader = "grpc-previous-rpc-attempts";
+
 function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl: string): Transport["unary"] {
   const { interceptors } = options;
+  const policy = retryPolicy(options);
+  const retrier = policy && new Retrier(policy);
+  const call = async <I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    input: MessageInitShape<I>,
+    header: HeadersInput,
+    timeoutMs: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<UnaryResponse<I, O>> => {
+    const deadline = deadlineOf(timeoutMs);
+    const attempt = async (before: number): Promise<UnaryResponse<I, O>> => {
+      const request = await callRequest(settings, header, deadline, signal);
+      if (before > 0) request.metadata.set(attemptsHeader, String(before));
+      return callUnary(settings, method, input, request);
+    };
+    if (!retrier?.repeats(methodPath(method).slice(1))) return attempt(0);
+    return retrier.run({ deadline, signal }, attempt);
+  };
   return async (method, signal, timeout, header, input, contextValues) => {
     const timeoutMs = effectiveTimeoutMs(timeout, options.defaultTimeoutMs);
-    if (!interceptors?.length) {
-      return callUnary(
-        settings,
-        method,
-        input,
-        await callRequest(settings.authorise, header, timeoutMs, signal),
-      );
-    }
+    if (!interceptors?.length) return call(method, input, header, timeoutMs, signal);
     return runUnaryCall({
       interceptors,
       ...(signal && { signal }),
@@ -137,13 +159,10 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
         method,
         message: input,
       },
-      next: async (request) =>
-        callUnary(
-          settings,
-          method,
-          request.message as MessageInitShape<typeof method.input>,
-          await callRequest(settings.authorise, request.header, timeoutMs, request.signal),
-        ),
+      next: (request) => {
+        const message = request.message as MessageInitShape<typeof method.input>;
+        return call(method, message, request.header, timeoutMs, request.signal);
+      },
     });
   };
 }
@@ -162,7 +181,7 @@ function streamOf(
         settings,
         method,
         input,
-        await callRequest(settings.authorise, header, timeoutMs, signal),
+        await callRequest(settings, header, deadlineOf(timeoutMs), signal),
       );
     }
     return runStreamingCall({
@@ -175,7 +194,7 @@ function streamOf(
           settings,
           method,
           request.message as AsyncIterable<MessageShape<typeof method.input>>,
-          await callRequest(settings.authorise, request.header, timeoutMs, request.signal),
+          await callRequest(settings, request.header, deadlineOf(timeoutMs), request.signal),
         ),
     });
   };

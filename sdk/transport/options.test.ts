@@ -1,6 +1,7 @@
+import { Code } from "@connectrpc/connect";
 import { compressionAlgorithms } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { channelOptions } from "./options.ts";
+import { channelOptions, retryPolicy } from "./options.ts";
 
 const byName = { ips: [] };
 
@@ -20,24 +21,29 @@ test("keepalive is on by default, follows its options, and can be turned off", (
 });
 
 test("the retry policy covers the methods that may run twice, and no others", () => {
-  const config = JSON.parse(channelOptions({}, byName)["grpc.service_config"] ?? "");
-  const names = config.methodConfig[0].name;
-  expect(names).toContainEqual({ service: "leat.v1.TransformService", method: "Transform" });
-  expect(names).not.toContainEqual({ service: "leat.v1.TransformService", method: "StreamTransform" });
-  expect(names).not.toContainEqual({ service: "leat.v1.PipelineService", method: "PutPipeline" });
-  expect(config.methodConfig[0].retryPolicy).toEqual({
-    maxAttempts: 4,
-    initialBackoff: "0.1s",
-    maxBackoff: "2s",
-    backoffMultiplier: 2,
-    retryableStatusCodes: [14],
-  });
+  const policy = retryPolicy({});
+  expect(policy).toMatchObject({ maxAttempts: 4, initialMs: 100, maxMs: 2_000, factor: 2 });
+  expect(policy?.codes).toEqual(new Set([Code.Unavailable]));
+  expect(policy?.methods).toContain("leat.v1.TransformService/Transform");
+  expect(policy?.methods).not.toContain("leat.v1.TransformService/StreamTransform");
+  expect(policy?.methods).not.toContain("leat.v1.PipelineService/PutPipeline");
 });
 
-test("retries can be turned off", () => {
-  const options = channelOptions({ retry: false }, byName);
-  expect(JSON.parse(options["grpc.service_config"] ?? "").methodConfig).toEqual([]);
-  expect(options["grpc.enable_retries"]).toBe(0);
+test("retries are the SDK's, not the channel's, and can be turned off", () => {
+  const config = channelOptions({}, byName)["grpc.service_config"] ?? "";
+  expect(JSON.parse(config).methodConfig).toEqual([]);
+  expect(retryPolicy({ retry: false })).toBeUndefined();
+  expect(channelOptions({ retry: false }, byName)["grpc.enable_retries"]).toBe(0);
+});
+
+test.each([
+  { maxAttempts: 0 },
+  { initialMs: -1 },
+  { factor: 0.5 },
+  { maxRetryAfterMs: Number.NaN },
+  { budget: { tokens: -1 } },
+])("a retry policy of %j is refused", (retry) => {
+  expect(() => retryPolicy({ retry })).toThrow(RangeError);
 });
 
 test("load balancing, compression, limits and the server's name reach the channel", () => {

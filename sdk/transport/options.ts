@@ -2,10 +2,11 @@ import { readFileSync } from "node:fs";
 import { checkServerIdentity } from "node:tls";
 import type { Interceptor } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
-import type { ChannelCredentials, ChannelOptions, ServiceConfig, VerifyOptions } from "@grpc/grpc-js";
+import type { ChannelCredentials, ChannelOptions, VerifyOptions } from "@grpc/grpc-js";
 import { compressionAlgorithms, credentials as grpcCredentials } from "@grpc/grpc-js";
-
+import { atLeast } from "../stream/options.ts";
 import type { ChannelTarget } from "./address.ts";
+import type { RetryPolicy } from "./retry.ts";
 
 /**
  * How to spread calls over several addresses.
@@ -69,32 +70,58 @@ export interface KeepaliveOptions {
 }
 
 /**
- * When a unary call is tried again by the channel itself, before its caller hears of it.
- * Streams are not retried here: `Leat.stream` resumes them instead.
+ * When a unary call is tried again, before its caller hears of it: as often as this says, within the call's deadline, until its signal aborts.
+ *
+ * A call that the server refused with RESOURCE_EXHAUSTED or UNAVAILABLE and a time to wait (`google.rpc.RetryInfo`) waits for
+ * that long, and up to a fifth longer. One that failed with one of `codes` and without such a time waits for growing times.
+ *
+ * Only methods that may run twice without harm are tried again. A transform is such a method: Leat gives its result to the caller alone and keeps
+ * nothing of it but dead letters, and a refused batch has made none. Streams are not retried here: `Leat.stream` resumes them instead.
  *
  * @example
  * import { Code, Leat, type RetryOptions } from "@leat/sdk";
  *
- * const retry: RetryOptions = { maxAttempts: 5, codes: [Code.Unavailable, Code.ResourceExhausted] };
+ * const retry: RetryOptions = { maxAttempts: 5, codes: [Code.Unavailable], budget: { tokens: 20 } };
  * await using leat = new Leat({ address: process.env.LEAT_ADDRESS ?? "127.0.0.1:7070", retry });
  * await leat.transform("uppercase", [{ value: "a" }]);
  */
 export interface RetryOptions {
-  /** Tries in all, 2 to 5. Default 4. */
+  /** Tries in all, at least 1. Default 4. */
   maxAttempts?: number;
-  /** The wait before the second try, ±20 %. Default 100 ms. */
+  /** The wait before the second try where the server names none, ±20 %. Default 100 ms. */
   initialMs?: number;
-  /** The longest wait. Default 2,000 ms. */
+  /** The longest such wait. Default 2,000 ms. */
   maxMs?: number;
-  /** How much longer each wait is than the one before. Default 2. */
+  /** How much longer each such wait is than the one before. Default 2. */
   factor?: number;
-  /** The codes to try again on. Default: UNAVAILABLE alone. */
+  /** The longest wait that the server may ask for; a call that should wait longer fails at once. Default 10,000 ms. */
+  maxRetryAfterMs?: number;
+  /** The codes to try again on where the server names no time. Default: UNAVAILABLE alone. */
   codes?: readonly Code[];
   /**
    * The methods to try again, as `package.Service/Method`, or `package.Service` for all of its methods.
    * Default: Leat's methods that may run twice without harm.
    */
   methods?: readonly string[];
+  /** What bounds the retries of all calls of a transport together. */
+  budget?: RetryBudgetOptions;
+}
+
+/**
+ * The retries that all calls of a transport share, as gRPC's `retryThrottling`: each failure that could be tried again takes a token,
+ * each success gives a part of one back, and with half of them gone failures are final until calls succeed again.
+ *
+ * @example
+ * import { Leat, type RetryBudgetOptions } from "@leat/sdk";
+ *
+ * const budget: RetryBudgetOptions = { tokens: 10, perSuccess: 0.5 };
+ * await using leat = new Leat({ address: process.env.LEAT_ADDRESS ?? "127.0.0.1:7070", retry: { budget } });
+ */
+export interface RetryBudgetOptions {
+  /** The tokens that there are at the start, and at most. Default 100. */
+  tokens?: number;
+  /** What a call that succeeds gives back. Default 0.1. */
+  perSuccess?: number;
 }
 
 /**
@@ -128,7 +155,7 @@ export interface GrpcTransportOptions {
   keepalive?: KeepaliveOptions | false;
   /** How calls are spread over the addresses. Default `round_robin`. */
   loadBalancing?: LoadBalancing;
-  /** Retries of unary calls; false turns them off. */
+  /** Retries of unary calls; false turns them off, also those that the server asks for. */
   retry?: RetryOptions | false;
   /** Compression of what is sent. Default `identity`. What is received may be compressed either way. */
   compression?: "gzip" | "identity";
@@ -161,27 +188,28 @@ const repeatableMethods: readonly string[] = [
 
 const MiB = 1024 * 1024;
 
-function serviceConfig(options: GrpcTransportOptions): ServiceConfig {
-  const config: ServiceConfig = {
-    loadBalancingConfig: [{ [options.loadBalancing ?? "round_robin"]: {} }],
-    methodConfig: [],
-  };
-  if (options.retry === false) return config;
-  const retry = options.retry ?? {};
-  config.methodConfig.push({
-    name: (retry.methods ?? repeatableMethods).map((path) => {
-      const [service = "", method] = path.split("/");
-      return method ? { service, method } : { service };
-    }),
-    retryPolicy: {
-      maxAttempts: retry.maxAttempts ?? 4,
-      initialBackoff: `${(retry.initialMs ?? 100) / 1000}s`,
-      maxBackoff: `${(retry.maxMs ?? 2_000) / 1000}s`,
-      backoffMultiplier: retry.factor ?? 2,
-      retryableStatusCodes: (retry.codes ?? [Code.Unavailable]).map(Number),
+/**
+ * Completes the options of retries; undefined where there are to be none.
+ *
+ * @throws RangeError for a number out of range
+ * @internal
+ */
+export function retryPolicy({ retry = {} }: GrpcTransportOptions): RetryPolicy | undefined {
+  if (retry === false) return undefined;
+  const { budget = {} } = retry;
+  return {
+    maxAttempts: atLeast("retry.maxAttempts", retry.maxAttempts ?? 4, 1),
+    initialMs: atLeast("retry.initialMs", retry.initialMs ?? 100, 0),
+    maxMs: atLeast("retry.maxMs", retry.maxMs ?? 2_000, 0),
+    factor: atLeast("retry.factor", retry.factor ?? 2, 1),
+    maxRetryAfterMs: atLeast("retry.maxRetryAfterMs", retry.maxRetryAfterMs ?? 10_000, 0),
+    codes: new Set(retry.codes ?? [Code.Unavailable]),
+    methods: new Set(retry.methods ?? repeatableMethods),
+    budget: {
+      tokens: atLeast("retry.budget.tokens", budget.tokens ?? 100, 0),
+      perSuccess: atLeast("retry.budget.perSuccess", budget.perSuccess ?? 0.1, 0),
     },
-  });
-  return config;
+  };
 }
 
 /**
@@ -197,7 +225,11 @@ export function channelOptions(
   const serverName = serverNameOf(options);
   return {
     "grpc.primary_user_agent": "leat-sdk-js",
-    "grpc.service_config": JSON.stringify(serviceConfig(options)),
+    // Without a retry policy: see retry.ts.
+    "grpc.service_config": JSON.stringify({
+      loadBalancingConfig: [{ [options.loadBalancing ?? "round_robin"]: {} }],
+      methodConfig: [],
+    }),
     // A TXT record in DNS must not silently change how this client retries.
     "grpc.service_config_disable_resolution": 1,
     // Connections of its own: closing this transport closes them, and no other client slows them down.
