@@ -15,6 +15,7 @@ export type StatusName =
   | "DEADLINE_EXCEEDED"
   | "NOT_FOUND"
   | "ALREADY_EXISTS"
+  | "ABORTED"
   | "RESOURCE_EXHAUSTED"
   | "FAILED_PRECONDITION"
   | "UNAVAILABLE"
@@ -139,6 +140,21 @@ export const catalogue = {
   PIPELINE_INVALID: entry(
     "INVALID_ARGUMENT",
     (d: { field: string; problem: string }) => `invalid pipeline: ${d.field}: ${d.problem}`,
+  ),
+  PIPELINE_REVISION_NOT_FOUND: entry(
+    "NOT_FOUND",
+    (d: { pipeline: string; revision: number }) =>
+      `pipeline ${d.pipeline} has no revision ${d.revision} that is kept`,
+  ),
+  PIPELINE_REVISION_CHANGED: entry(
+    "ABORTED",
+    (d: { pipeline: string; expected: number; serving: number }) =>
+      `pipeline ${d.pipeline} is ${d.serving === 0 ? "not there" : `at revision ${d.serving}`}, and not ${d.expected === 0 ? "new" : `at ${d.expected}`}: it was changed meanwhile`,
+  ),
+  PIPELINE_NO_PREVIOUS: entry(
+    "FAILED_PRECONDITION",
+    (d: { pipeline: string; revision: number }) =>
+      `no revision is kept that served before revision ${d.revision} of pipeline ${d.pipeline}`,
   ),
   TOO_MANY_PIPELINES: entry("RESOURCE_EXHAUSTED", overLimit("too many pipelines are stored")),
   REQUEST_MALFORMED: entry("INVALID_ARGUMENT", (d: { problem: string }) => `malformed request: ${d.problem}`),

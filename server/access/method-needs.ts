@@ -71,6 +71,9 @@ const pipelineNeeds: NeedsOf<typeof PipelineService.method> = {
       response.pipelines = (response.pipelines ?? []).filter(({ name = "" }) => may(name));
     },
   },
+  // Says who changed what.
+  listPipelineRevisions: { role: "operator", pipelines: ({ name }) => [name] },
+  rollbackPipeline: { role: "operator", pipelines: ({ name }) => [name] },
   deletePipeline: { role: "operator", pipelines: ({ name }) => [name] },
 };
 

@@ -186,13 +186,48 @@ stages:
       batch_timeout_ms: 2000
       memory_bytes: 20971520
 `);
-    expect((await leat(["pipeline", "apply", "-"], shown.stdout)).stdout).toBe("applied clean, revision 2\n");
+    expect((await leat(["pipeline", "apply", "-"], shown.stdout)).stdout).toBe(
+      "unchanged clean, revision 1\n",
+    );
     const json = JSON.parse((await leat(["pipeline", "show", "clean", "--json"])).stdout);
-    expect(json).toMatchObject({ revision: 2, stages: [{ onFailure: "ON_FAILURE_DROP" }] });
+    expect(json).toMatchObject({ revision: 1, stages: [{ onFailure: "ON_FAILURE_DROP" }] });
 
     expect((await leat(["module", "unload", "base"])).stderr).toMatch(/^leat: MODULE_IN_USE: .*clean/);
     expect(await leat(["pipeline", "delete", "clean"])).toMatchObject({ code: 0, stdout: "deleted clean\n" });
     expect(await leat(["pipeline", "delete", "clean"])).toMatchObject({ code: 1 });
+  });
+
+  test("shows what would change, lists revisions, and rolls back", async () => {
+    await leat(["module", "load", program, "--name", "base"]);
+    const first = "name: aged\nstages:\n  - module: base\n";
+    const second = "name: aged\nstages:\n  - module: base\n    on_failure: drop\n";
+    expect((await leat(["pipeline", "apply", "-", "--dry-run"], first)).stdout).toBe(
+      "would apply aged, new\n+name: aged\n+stages:\n+  - module: base\n",
+    );
+    expect((await leat(["pipeline", "apply", "-", "--expect", "0"], first)).code).toBe(0);
+    const wouldBe = "@@ -1,3 +1,4 @@\n name: aged\n stages:\n   - module: base\n+    on_failure: drop\n";
+    expect((await leat(["pipeline", "apply", "-", "--dry-run"], second)).stdout).toBe(
+      `would apply aged, from revision 1\n${wouldBe}`,
+    );
+    const late = await leat(["pipeline", "apply", "-", "--expect", "0"], second);
+    expect(late).toMatchObject({ code: 1, stdout: "" });
+    expect(late.stderr).toMatch(/^leat: PIPELINE_REVISION_CHANGED: .* is at revision 1, and not new/);
+    expect((await leat(["pipeline", "apply", "-", "--expect", "1"], second)).code).toBe(0);
+
+    const history = await leat(["pipeline", "history", "aged"]);
+    expect(history.stdout).toMatch(
+      /^REVISION +SERVES +PUT +BY +REPLACED +DIGEST\n2 +yes +2\S+Z +1 +sha256:\w{12}\n1 +2\S+Z +sha256:\w{12}\n$/,
+    );
+    expect((await leat(["pipeline", "show", "aged", "--revision", "1"])).stdout).toBe(
+      `# revision 1\n${first}`,
+    );
+    expect((await leat(["pipeline", "rollback", "aged"])).stdout).toBe(
+      "rolled aged from revision 2 to 1\n@@ -1,4 +1,3 @@\n name: aged\n stages:\n   - module: base\n-    on_failure: drop\n",
+    );
+    const forward = await leat(["pipeline", "rollback", "aged", "--revision", "2", "--dry-run"]);
+    expect(forward.stdout).toMatch(/^would roll aged from revision 1 to 2\n@@/);
+    const json = JSON.parse((await leat(["pipeline", "history", "aged", "--json"])).stdout);
+    expect(json).toMatchObject({ revisions: [{ revision: 2 }, { revision: 1, serving: true }] });
   });
 
   test("names the place of a mistake in the file, and exits with 2", async () => {

@@ -40,6 +40,8 @@ export function usageError(message: string): CommandError {
 const advice: Readonly<Record<string, string>> = {
   MODULE_NOT_FOUND: '"leat module list" shows what is loaded',
   PIPELINE_NOT_FOUND: '"leat pipeline list" shows what is stored',
+  PIPELINE_REVISION_NOT_FOUND: '"leat pipeline history" shows what is kept',
+  PIPELINE_REVISION_CHANGED: '"leat pipeline history" tells by whom',
   DEAD_LETTER_NOT_FOUND: '"leat dead-letters list" shows what is kept',
   MODULE_INIT_FAILED: "give it a configuration that it takes",
   MODULE_QUARANTINED: '"leat module release" ends that, and so does another version',

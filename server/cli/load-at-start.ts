@@ -51,8 +51,8 @@ async function loadModules(registry: Registry, folder: string): Promise<void> {
 async function putPipelines(registry: Registry, file: string, { limits }: StartConfig): Promise<void> {
   const source = await readFile(file, "utf8").catch(unreadable("pipelines", file));
   for (const pipeline of parsePipelines(source, shown(file), limits)) {
-    await registry
-      .putPipeline(create(PipelineSchema, pipeline), "keep")
+    await registry.revisions
+      .put(create(PipelineSchema, pipeline), { whenHeld: "keep" })
       .catch(refused(`${shown(file)}: pipeline ${pipeline.name}`));
   }
 }

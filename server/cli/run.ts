@@ -60,7 +60,7 @@ async function run(path: string, files: readonly string[], options: RunOptions):
     prepare: async (registry) => {
       await registry.load({ name, version: "", wasm, sampleConfigJson: configJson, dryRun: false });
       const stages = [{ module: name, configJson }];
-      await registry.putPipeline(create(PipelineSchema, { name, stages }));
+      await registry.revisions.put(create(PipelineSchema, { name, stages }));
     },
   });
   await using leat = new Leat(`127.0.0.1:${server.grpcPort}`);

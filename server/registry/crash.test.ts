@@ -30,6 +30,10 @@ class DirectStore implements RegistryStore {
     return this.storage.use(({ registry }) => registry.revisions(pipeline));
   }
 
+  async revision(pipeline: string, revision: number) {
+    return this.storage.use(({ registry }) => registry.revision(pipeline, revision));
+  }
+
   onLost() {}
 
   async commit(steps: readonly RegistryStep[]) {
@@ -59,7 +63,9 @@ async function reopened(folder: string): Promise<object> {
       history: modules.history("rolling").map(({ version, cause }) => `${version} ${cause}`),
       bound: ["1", "2", "3"].map((version) => modules.boundTo("rolling", version)),
       pipelines: pipelines.list().map(({ definition }) => `${definition.name} ${definition.revision}`),
-      revisions: (await records.revisions("follows")).map(({ revision }) => revision),
+      revisions: (await records.revisions("follows")).map(
+        ({ revision, previous }) => `${revision} after ${previous}`,
+      ),
     };
   } finally {
     records.storage.close();
@@ -99,6 +105,9 @@ const changes: [name: string, change: () => Promise<unknown>][] = [
     },
   ],
   ["a pipeline's next revision", () => kit.put("follows", ["rolling", "rolling"])],
+  ["a pipeline's rollback", () => kit.leat.pipelines.rollbackPipeline({ name: "follows" })],
+  ["a pipeline's revision after a rollback", () => kit.put("follows", ["rolling@2", "rolling"])],
+  ["a pipeline's way forward", () => kit.leat.pipelines.rollbackPipeline({ name: "follows", revision: 2 })],
   ["an unload", () => kit.leat.modules.unloadModule({ reference: "rolling@1" })],
   ["the same load again", () => kit.load("rolling", "program", "1")],
   ["a pipeline's end", () => kit.leat.pipelines.deletePipeline({ name: "follows" })],

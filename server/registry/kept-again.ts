@@ -33,9 +33,13 @@ export function everything(
   }
   for (const { definition } of pipelines.list()) {
     const { name, revision, updateTime } = definition;
+    const { principal = "", digest = "" } = pipelines.facts(name) ?? {};
     const stored = {
       name,
       revision,
+      principal,
+      digest,
+      previous: 0,
       definition: toBinary(PipelineSchema, definition),
       timeMs: updateTime === undefined ? timeMs : timestampMs(updateTime),
     };

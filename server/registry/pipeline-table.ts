@@ -17,11 +17,21 @@ export interface StoredPipeline {
   readonly serving: ServingPipeline | undefined;
 }
 
+/** What is known of the revision of a pipeline that serves, beside what it defines. */
+export interface RevisionFacts {
+  /** Who put it; empty where that is not known. */
+  readonly principal: string;
+  readonly digest: string;
+  /** The newest revision of the name, which need not be the one that serves. */
+  readonly newest: number;
+}
+
 /** Pipelines by name, and a bounded cache of inline ones. */
 export class PipelineTable {
   readonly #limits: Readonly<Limits>;
   readonly #onUnused: (pipeline: number) => void;
   readonly #stored = new Map<string, StoredPipeline>();
+  readonly #facts = new Map<string, RevisionFacts>();
   /** In the order of their last use. */
   readonly #inline = new Map<string, ServingPipeline>();
   /** For what guests log and count. */
@@ -68,6 +78,17 @@ export class PipelineTable {
     return stored;
   }
 
+  /** As {@link put}, for another revision than the one that serves. */
+  putRevision(definition: Pipeline, spec: PipelineSpec | undefined, facts: RevisionFacts): StoredPipeline {
+    this.#facts.set(definition.name, facts);
+    return this.put(definition, spec);
+  }
+
+  /** What is known of the revision of a pipeline that serves. */
+  facts(name: string): RevisionFacts | undefined {
+    return this.#facts.get(name);
+  }
+
   /** As {@link put}, for a pipeline that was built. @returns what runs */
   serve(definition: Pipeline, spec: PipelineSpec): ServingPipeline {
     const serving = this.makeServing(spec);
@@ -86,6 +107,7 @@ export class PipelineTable {
   delete(name: string): void {
     this.#stored.get(name)?.serving?.retire();
     this.#stored.delete(name);
+    this.#facts.delete(name);
   }
 
   /** The pipeline of an inline chain that was built before. */

@@ -5,9 +5,7 @@
  * @module
  */
 
-import { clone, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Pipeline, PipelineSchema, type Target } from "@leat/proto";
+import type { Target } from "@leat/proto";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -22,9 +20,9 @@ import type { Quarantine } from "../supervision/quarantine.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import { everything } from "./kept-again.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
-import { type LoadedModule, type ModuleLoad, ModuleLoader, type WhenHeld } from "./module-loader.ts";
+import { type LoadedModule, type ModuleLoad, ModuleLoader } from "./module-loader.ts";
 import { checkName, parseReference } from "./names.ts";
-import { readStages } from "./pipeline-definition.ts";
+import { PipelineRevisions } from "./pipeline-revisions.ts";
 import { PipelineTable, type StoredPipeline } from "./pipeline-table.ts";
 import { Preparation } from "./preparation.ts";
 import { type Restored, restore } from "./restore.ts";
@@ -77,6 +75,8 @@ export class Registry {
   readonly #loader: ModuleLoader;
   /** Versions that are tried. */
   readonly rollouts: Rollouts;
+  /** The changes of pipelines. */
+  readonly revisions: PipelineRevisions;
   readonly #turnstile = new Turnstile();
 
   constructor(parts: RegistryParts) {
@@ -93,6 +93,14 @@ export class Registry {
       this.#preparation,
       this.#turnstile,
       (entry) => this.#warmAndSwitchTo(entry, "promote"),
+    );
+    this.revisions = new PipelineRevisions(
+      parts,
+      this.modules,
+      this.pipelines,
+      this.#preparation,
+      this.#turnstile,
+      () => this.rollouts.pipelinesChanged(),
     );
     this.#loader = new ModuleLoader(parts, this.modules, this.#preparation, (entry, cause, steps) =>
       this.#switchTo(entry, cause, steps),
@@ -246,34 +254,6 @@ export class Registry {
     return parsed.name === entry.name && parsed.version === entry.version;
   }
 
-  /** Stores a pipeline. @throws LeatError as PutPipeline documents */
-  putPipeline(pipeline: Pipeline, whenHeld: WhenHeld = "refuse"): Promise<StoredPipeline> {
-    return this.#turnstile.run(async () => {
-      const before = this.pipelines.stored(pipeline.name);
-      if (before === undefined) this.pipelines.checkRoom();
-      const timeMs = Math.floor(this.#parts.clock.nowMs());
-      const definition = clone(PipelineSchema, pipeline);
-      definition.revision = (before?.definition.revision ?? 0) + 1;
-      definition.updateTime = timestampFromMs(timeMs);
-      const waits = whenHeld === "keep" && this.#waitsForRelease(definition);
-      if (waits) readStages(definition, this.#parts.limits);
-      const spec = waits ? undefined : await this.#preparation.pipeline(definition);
-      const { name, revision } = definition;
-      const stored = { name, revision, timeMs, definition: toBinary(PipelineSchema, definition) };
-      const keep = this.#parts.limits.maxPipelineRevisions;
-      await this.#parts.records.commit([{ t: "pipeline", revision: stored, keep }]);
-      const put = this.pipelines.put(definition, spec);
-      this.rollouts.pipelinesChanged();
-      return put;
-    });
-  }
-
-  #waitsForRelease(definition: Pipeline): boolean {
-    return definition.stages.some(
-      (stage) => this.#parts.quarantine.held(this.modules.resolve(stage.module).digest) !== undefined,
-    );
-  }
-
   /** What is held against a module in quarantine. */
   heldEntry({ digest }: ModuleEntry): BookEntry | undefined {
     return this.#parts.quarantine.held(digest);
@@ -296,16 +276,6 @@ export class Registry {
     const known = parsed.t === "digest" && this.#parts.quarantine.held(parsed.digest) !== undefined;
     const digest = known ? parsed.digest : this.modules.resolve(reference).digest;
     return { digest, wasQuarantined: this.#parts.quarantine.release(digest) };
-  }
-
-  /** Deletes a pipeline. @throws LeatError PIPELINE_NOT_FOUND, STORE_UNAVAILABLE */
-  deletePipeline(name: string): Promise<void> {
-    return this.#turnstile.run(async () => {
-      this.pipelines.get(name);
-      await this.#parts.records.commit([{ t: "delete-pipeline", name }]);
-      this.pipelines.delete(name);
-      this.rollouts.pipelinesChanged();
-    });
   }
 
   /** A stored pipeline. @throws LeatError PIPELINE_NOT_FOUND */

@@ -8,6 +8,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type Pipeline, PipelineSchema } from "@leat/proto";
 import type { StoredModule } from "../store/registry-store.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
+import { digestOfPipeline } from "./pipeline-digest.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
 import type { RegistryParts } from "./registry.ts";
 
@@ -37,10 +38,11 @@ export async function restore(
     problems.push(`module ${entry.name}@${entry.version} (${entry.digest}): ${problem}`);
   }
   for (const activation of stored.activations) modules.activate(activation);
-  for (const { name, definition } of stored.pipelines) {
+  for (const { name, definition, principal, digest, newest } of stored.pipelines) {
     const read = readDefinition(definition);
     if (typeof read === "string") problems.push(`pipeline ${name}: ${read}`);
-    else pipelines.put(read, undefined);
+    else
+      pipelines.putRevision(read, undefined, { principal, newest, digest: digest || digestOfPipeline(read) });
   }
   return { modules: stored.modules.length, pipelines: pipelines.list().length, problems };
 }
@@ -50,7 +52,8 @@ function fileProblem({ sizeBytes }: StoredModule, found: number | undefined): st
   return found === sizeBytes ? undefined : `its file has ${found} bytes in place of ${sizeBytes}`;
 }
 
-function readDefinition(definition: Uint8Array): Pipeline | string {
+/** A definition as it was kept, or why it cannot be read. */
+export function readDefinition(definition: Uint8Array): Pipeline | string {
   try {
     return fromBinary(PipelineSchema, definition);
   } catch (error) {

@@ -7,10 +7,11 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
-import { metricsService, moduleService, pipelineService } from "./control-services.ts";
+import { metricsService, moduleService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
 import { guarded } from "./guarded-service.ts";
+import { pipelineService } from "./pipeline-service.ts";
 
 /** A service with what it does. */
 export interface ControlService {

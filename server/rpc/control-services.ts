@@ -14,7 +14,6 @@ import {
   type Module,
   ModuleSchema,
   type ModuleService,
-  type PipelineService,
   type Quarantine as QuarantineMessage,
   QuarantineSchema,
 } from "@leat/proto";
@@ -70,23 +69,6 @@ export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof 
     },
     ...rolloutMethods(registry),
     releaseModule: ({ reference }) => registry.release(reference),
-  };
-}
-
-/** PipelineService over the registry. */
-export function pipelineService({ registry }: Engine): ServiceImpl<typeof PipelineService> {
-  return {
-    putPipeline: async ({ pipeline }) => {
-      if (pipeline === undefined)
-        throw leatError("REQUEST_INVALID", { field: "pipeline", problem: "is not set" });
-      return { pipeline: (await registry.putPipeline(pipeline)).definition };
-    },
-    getPipeline: ({ name }) => ({ pipeline: registry.getPipeline(name).definition }),
-    listPipelines: () => ({ pipelines: registry.pipelines.list().map(({ definition }) => definition) }),
-    deletePipeline: async ({ name }) => {
-      await registry.deletePipeline(name);
-      return {};
-    },
   };
 }
 

@@ -29,6 +29,7 @@ const connectCodes: Readonly<Record<StatusName, Code>> = {
   DEADLINE_EXCEEDED: Code.DeadlineExceeded,
   NOT_FOUND: Code.NotFound,
   ALREADY_EXISTS: Code.AlreadyExists,
+  ABORTED: Code.Aborted,
   RESOURCE_EXHAUSTED: Code.ResourceExhausted,
   FAILED_PRECONDITION: Code.FailedPrecondition,
   UNAVAILABLE: Code.Unavailable,

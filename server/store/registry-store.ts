@@ -33,13 +33,29 @@ export interface Activation extends BoundVersion {
   readonly cause: ActivationCause;
 }
 
-/** One revision of a pipeline. */
-export interface StoredRevision {
+/** What is known of a revision of a pipeline beside what it defines. */
+export interface RevisionInfo {
   readonly name: string;
   readonly revision: number;
+  readonly timeMs: number;
+  /** Who put it; empty where that is not known. */
+  readonly principal: string;
+  /** `sha256:` and 64 hex digits, of what it defines; empty for one that an earlier server has put. */
+  readonly digest: string;
+  /** The revision that served before it was put; 0 for none. */
+  readonly previous: number;
+}
+
+/** One revision of a pipeline. */
+export interface StoredRevision extends RevisionInfo {
   /** An encoded `leat.v1.Pipeline`. */
   readonly definition: Uint8Array;
-  readonly timeMs: number;
+}
+
+/** The revision of a pipeline that serves. */
+export interface StoredHead extends StoredRevision {
+  /** The newest revision of the name, which need not be the one that serves. */
+  readonly newest: number;
 }
 
 /** All that is kept, as a server needs it to start. */
@@ -51,7 +67,7 @@ export interface StoredRegistry {
   /** Of all names, oldest first. */
   readonly activations: readonly Activation[];
   /** The revision of each pipeline that serves, by name. */
-  readonly pipelines: readonly StoredRevision[];
+  readonly pipelines: readonly StoredHead[];
 }
 
 /** One step of a change. */
@@ -62,9 +78,9 @@ export type RegistryStep =
   | { readonly t: "activate"; readonly activation: Activation; readonly keep: number }
   /** No version of the name is active any more; its history goes. */
   | { readonly t: "deactivate"; readonly name: string }
-  /** Adds a revision, which serves from now on. The newest `keep` stay. */
+  /** Adds a revision, which serves from now on. `keep` stay: that one, the one before it, and the newest of the others. */
   | { readonly t: "pipeline"; readonly revision: StoredRevision; readonly keep: number }
-  /** An earlier revision serves from now on. */
+  /** Another revision that is there serves from now on. */
   | { readonly t: "pipeline-head"; readonly name: string; readonly revision: number }
   | { readonly t: "delete-pipeline"; readonly name: string };
 
@@ -73,7 +89,9 @@ export interface RegistryStore {
   /** Reads everything. @throws LeatError STORE_UNAVAILABLE */
   read(): Promise<StoredRegistry>;
   /** The kept revisions of a pipeline, oldest first. @throws LeatError STORE_UNAVAILABLE */
-  revisions(pipeline: string): Promise<readonly StoredRevision[]>;
+  revisions(pipeline: string): Promise<readonly RevisionInfo[]>;
+  /** One of them, with what it defines. @throws LeatError STORE_UNAVAILABLE */
+  revision(pipeline: string, revision: number): Promise<StoredRevision | undefined>;
   /** Makes a change durable. @throws LeatError STORE_UNAVAILABLE: then nothing of it was kept */
   commit(steps: readonly RegistryStep[]): Promise<void>;
   /** Has the listener called when what was kept is gone, as when its file was removed or is broken. */
@@ -88,17 +106,31 @@ export class MemoryRegistryStore implements RegistryStore {
     return { modules: [], unloaded: [], activations: [], pipelines: [] };
   }
 
-  async revisions(pipeline: string): Promise<readonly StoredRevision[]> {
+  async revisions(pipeline: string): Promise<readonly RevisionInfo[]> {
     return this.#revisions.get(pipeline) ?? [];
+  }
+
+  async revision(pipeline: string, revision: number): Promise<StoredRevision | undefined> {
+    return this.#revisions.get(pipeline)?.find((each) => each.revision === revision);
   }
 
   async commit(steps: readonly RegistryStep[]): Promise<void> {
     for (const step of steps) {
       if (step.t === "delete-pipeline") this.#revisions.delete(step.name);
-      if (step.t !== "pipeline") continue;
-      const { name } = step.revision;
-      this.#revisions.set(name, [...(this.#revisions.get(name) ?? []), step.revision].slice(-step.keep));
+      if (step.t === "pipeline") this.#add(step.revision, step.keep);
     }
+  }
+
+  #add(added: StoredRevision, keep: number): void {
+    const { name, revision, previous } = added;
+    const others = (this.#revisions.get(name) ?? []).filter((each) => each.revision !== revision);
+    const rank = (each: StoredRevision): number =>
+      each === added ? Number.POSITIVE_INFINITY : each.revision === previous ? revision : each.revision;
+    const kept = [...others, added].sort((a, b) => (rank(b) < rank(a) ? -1 : 1)).slice(0, keep);
+    this.#revisions.set(
+      name,
+      kept.sort((a, b) => a.revision - b.revision),
+    );
   }
 
   /** Memory loses nothing. */
@@ -117,8 +149,12 @@ export class DatabaseRegistryStore implements RegistryStore {
     return this.#client.call("readRegistry", {});
   }
 
-  revisions(pipeline: string): Promise<readonly StoredRevision[]> {
+  revisions(pipeline: string): Promise<readonly RevisionInfo[]> {
     return this.#client.call("readRevisions", { pipeline });
+  }
+
+  revision(pipeline: string, revision: number): Promise<StoredRevision | undefined> {
+    return this.#client.call("readRevision", { pipeline, revision });
   }
 
   async commit(steps: readonly RegistryStep[]): Promise<void> {

@@ -9,10 +9,15 @@ import type {
   Activation,
   BoundVersion,
   RegistryStep,
+  RevisionInfo,
+  StoredHead,
   StoredModule,
   StoredRegistry,
   StoredRevision,
 } from "./registry-store.ts";
+
+/** The columns of a `RevisionInfo`. */
+const revisionColumns = "name, revision, time_ms AS timeMs, principal, digest, previous";
 
 interface ModuleRow {
   readonly name: string;
@@ -45,18 +50,24 @@ export class RegistryTable {
       activations: this.#all<Activation>(
         "SELECT name, version, digest, time_ms AS timeMs, cause FROM module_activations ORDER BY seq",
       ),
-      pipelines: this.#all<StoredRevision>(
-        `SELECT name, revision, definition, time_ms AS timeMs
-        FROM pipeline_heads JOIN pipeline_revisions USING (name, revision) ORDER BY name`,
+      pipelines: this.#all<StoredHead>(
+        `SELECT ${revisionColumns}, definition,
+          (SELECT max(revision) FROM pipeline_revisions AS others WHERE others.name = heads.name) AS newest
+        FROM pipeline_heads AS heads JOIN pipeline_revisions USING (name, revision) ORDER BY name`,
       ),
     };
   }
 
   /** The kept revisions of a pipeline, oldest first. */
-  revisions(pipeline: string): readonly StoredRevision[] {
-    const sql =
-      "SELECT name, revision, definition, time_ms AS timeMs FROM pipeline_revisions WHERE name = ? ORDER BY revision";
-    return this.#database.prepare(sql).all(pipeline) as unknown as StoredRevision[];
+  revisions(pipeline: string): readonly RevisionInfo[] {
+    const sql = `SELECT ${revisionColumns} FROM pipeline_revisions WHERE name = ? ORDER BY revision`;
+    return this.#database.prepare(sql).all(pipeline) as unknown as RevisionInfo[];
+  }
+
+  /** One revision of a pipeline, with what it defines. */
+  revision(pipeline: string, revision: number): StoredRevision | undefined {
+    const sql = `SELECT ${revisionColumns}, definition FROM pipeline_revisions WHERE name = ? AND revision = ?`;
+    return this.#database.prepare(sql).get(pipeline, revision) as StoredRevision | undefined;
   }
 
   /** Takes one step of a change; whoever calls has begun a transaction. */
@@ -123,13 +134,21 @@ export class RegistryTable {
     );
   }
 
-  #putPipeline({ name, revision, definition, timeMs }: StoredRevision, keep: number): void {
+  #putPipeline(added: StoredRevision, keep: number): void {
+    const { name, revision, definition, timeMs, previous, principal, digest } = added;
     this.#run(
-      "INSERT OR REPLACE INTO pipeline_revisions (name, revision, definition, time_ms) VALUES (?, ?, ?, ?)",
-      [name, revision, definition, Math.floor(timeMs)],
+      `INSERT OR REPLACE INTO pipeline_revisions
+        (name, revision, definition, time_ms, previous, principal, digest)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      [name, revision, definition, Math.floor(timeMs), previous, principal, digest],
     );
     this.#run("INSERT OR REPLACE INTO pipeline_heads (name, revision) VALUES (?, ?)", [name, revision]);
-    this.#run("DELETE FROM pipeline_revisions WHERE name = ? AND revision <= ?", [name, revision - keep]);
+    this.#run(
+      `DELETE FROM pipeline_revisions WHERE name = ?1 AND revision NOT IN
+        (SELECT revision FROM pipeline_revisions WHERE name = ?1
+        ORDER BY revision = ?2 DESC, revision = ?3 DESC, revision DESC LIMIT ?4)`,
+      [name, revision, previous, keep],
+    );
   }
 
   #run(sql: string, values: readonly (string | number | Uint8Array)[]): void {

@@ -81,6 +81,11 @@ const migrations: readonly string[] = [
     PRIMARY KEY (name, revision)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE pipeline_heads (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
+  // Until now each revision served until the next one was put.
+  `ALTER TABLE pipeline_revisions ADD COLUMN previous INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE pipeline_revisions ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+  ALTER TABLE pipeline_revisions ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+  UPDATE pipeline_revisions SET previous = revision - 1;`,
 ];
 
 /** The version of files that this program writes. */

@@ -11,7 +11,7 @@ import type {
   LetterFilter,
   LetterTotals,
 } from "./dead-letter-store.ts";
-import type { RegistryStep, StoredRegistry, StoredRevision } from "./registry-store.ts";
+import type { RegistryStep, RevisionInfo, StoredRegistry, StoredRevision } from "./registry-store.ts";
 
 /** What the store's thread is started with. */
 export interface StoreThreadStart {
@@ -80,7 +80,9 @@ export interface StoreCalls {
   /** Reads which modules and pipelines there are. */
   readRegistry: { request: Record<never, never>; reply: StoredRegistry };
   /** Reads the kept revisions of a pipeline, oldest first. */
-  readRevisions: { request: { pipeline: string }; reply: readonly StoredRevision[] };
+  readRevisions: { request: { pipeline: string }; reply: readonly RevisionInfo[] };
+  /** Reads one of them. */
+  readRevision: { request: { pipeline: string; revision: number }; reply: StoredRevision | undefined };
   /** Takes all steps or none. */
   changeRegistry: { request: { steps: readonly RegistryStep[] }; reply: true };
   /** Closes the file and ends the thread. */

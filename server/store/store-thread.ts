@@ -52,6 +52,8 @@ const calls: {
   totals: () => storage.use(({ letters }) => letters.totals()),
   readRegistry: () => storage.use(({ registry }) => registry.read()),
   readRevisions: ({ pipeline }) => storage.use(({ registry }) => registry.revisions(pipeline)),
+  readRevision: ({ pipeline, revision }) =>
+    storage.use(({ registry }) => registry.revision(pipeline, revision)),
   changeRegistry: ({ steps }) =>
     storage.transaction(({ registry }) => {
       for (const step of steps) registry.take(step);

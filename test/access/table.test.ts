@@ -52,6 +52,8 @@ const promises: Readonly<Record<string, readonly [Least, Elsewhere, object?]>> =
   "leat.v1.PipelineService/PutPipeline": ["operator", "PIPELINE_FORBIDDEN", { pipeline: { name: "mine" } }],
   "leat.v1.PipelineService/GetPipeline": ["data", "PIPELINE_FORBIDDEN", { name: "mine" }],
   "leat.v1.PipelineService/ListPipelines": ["data", "in"],
+  "leat.v1.PipelineService/ListPipelineRevisions": ["operator", "PIPELINE_FORBIDDEN", { name: "mine" }],
+  "leat.v1.PipelineService/RollbackPipeline": ["operator", "PIPELINE_FORBIDDEN", { name: "mine" }],
   "leat.v1.PipelineService/DeletePipeline": ["operator", "PIPELINE_FORBIDDEN", { name: "mine" }],
   "leat.v1.MetricsService/Metrics": ["operator", "PIPELINE_FORBIDDEN"],
   "leat.v1.MetricsService/WatchMetrics": ["operator", "PIPELINE_FORBIDDEN", { pipeline: "mine" }],

@@ -87,6 +87,9 @@ async function fill(data: string): Promise<number> {
       name,
       revision: 1,
       timeMs: loadTimeMs,
+      principal: "",
+      digest: "",
+      previous: 0,
       definition: toBinary(PipelineSchema, definition),
     };
     await records.commit([

@@ -46,7 +46,7 @@ async function serve(modules: readonly string[]): Promise<void> {
       for (const name of modules) {
         const wasm = await moduleBytes(name);
         await registry.load({ name, version: "", wasm, sampleConfigJson: "", dryRun: false });
-        await registry.putPipeline(create(PipelineSchema, { name, stages: [{ module: name }] }));
+        await registry.revisions.put(create(PipelineSchema, { name, stages: [{ module: name }] }));
       }
     },
   });

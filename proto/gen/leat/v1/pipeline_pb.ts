@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file leat/v1/pipeline.proto.
  */
 export const file_leat_v1_pipeline: GenFile = /*@__PURE__*/
-  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoICCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5EiMKBXJldHJ5GAcgASgLMhQubGVhdC52MS5SZXRyeVBvbGljeRInCgdicmVha2VyGAggASgLMhYubGVhdC52MS5CcmVha2VyUG9saWN5IpMBCgtSZXRyeVBvbGljeRIQCghhdHRlbXB0cxgBIAEoDRIaChJpbml0aWFsX2JhY2tvZmZfbXMYAiABKA0SFgoObWF4X2JhY2tvZmZfbXMYAyABKA0SDgoGZmFjdG9yGAQgASgBEhMKBmppdHRlchgFIAEoAUgAiAEBEg4KBmZhdWx0cxgGIAEoCEIJCgdfaml0dGVyInsKDUJyZWFrZXJQb2xpY3kSEAoIZGlzYWJsZWQYASABKAgSDgoGZmF1bHRzGAIgASgNEg4KBndpbmRvdxgDIAEoDRIPCgdvcGVuX21zGAQgASgNEg4KBnByb2JlcxgFIAEoDRIXCg9yZWNvcmRfZmFpbHVyZXMYBiABKAgiowEKC1N0YWdlTGltaXRzEh0KEGJhdGNoX3RpbWVvdXRfbXMYASABKA1IAIgBARIeChFyZWNvcmRfdGltZW91dF9tcxgCIAEoDUgBiAEBEhkKDG1lbW9yeV9ieXRlcxgDIAEoBEgCiAEBQhMKEV9iYXRjaF90aW1lb3V0X21zQhQKEl9yZWNvcmRfdGltZW91dF9tc0IPCg1fbWVtb3J5X2J5dGVzIjkKElB1dFBpcGVsaW5lUmVxdWVzdBIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiOgoTUHV0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiIgoSR2V0UGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkiOgoTR2V0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiFgoUTGlzdFBpcGVsaW5lc1JlcXVlc3QiPQoVTGlzdFBpcGVsaW5lc1Jlc3BvbnNlEiQKCXBpcGVsaW5lcxgBIAMoCzIRLmxlYXQudjEuUGlwZWxpbmUiJQoVRGVsZXRlUGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlUGlwZWxpbmVSZXNwb25zZSqCAQoJT25GYWlsdXJlEhoKFk9OX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABITCg9PTl9GQUlMVVJFX0ZBSUwQARITCg9PTl9GQUlMVVJFX0RST1AQAhITCg9PTl9GQUlMVVJFX1BBU1MQAxIaChZPTl9GQUlMVVJFX0RFQURfTEVUVEVSEAQqZwoOSW5zdGFuY2VQb2xpY3kSHwobSU5TVEFOQ0VfUE9MSUNZX1VOU1BFQ0lGSUVEEAASGQoVSU5TVEFOQ0VfUE9MSUNZX1JFVVNFEAESGQoVSU5TVEFOQ0VfUE9MSUNZX0ZSRVNIEAIyyAIKD1BpcGVsaW5lU2VydmljZRJICgtQdXRQaXBlbGluZRIbLmxlYXQudjEuUHV0UGlwZWxpbmVSZXF1ZXN0GhwubGVhdC52MS5QdXRQaXBlbGluZVJlc3BvbnNlEkgKC0dldFBpcGVsaW5lEhsubGVhdC52MS5HZXRQaXBlbGluZVJlcXVlc3QaHC5sZWF0LnYxLkdldFBpcGVsaW5lUmVzcG9uc2USTgoNTGlzdFBpcGVsaW5lcxIdLmxlYXQudjEuTGlzdFBpcGVsaW5lc1JlcXVlc3QaHi5sZWF0LnYxLkxpc3RQaXBlbGluZXNSZXNwb25zZRJRCg5EZWxldGVQaXBlbGluZRIeLmxlYXQudjEuRGVsZXRlUGlwZWxpbmVSZXF1ZXN0Gh8ubGVhdC52MS5EZWxldGVQaXBlbGluZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoICCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5EiMKBXJldHJ5GAcgASgLMhQubGVhdC52MS5SZXRyeVBvbGljeRInCgdicmVha2VyGAggASgLMhYubGVhdC52MS5CcmVha2VyUG9saWN5IpMBCgtSZXRyeVBvbGljeRIQCghhdHRlbXB0cxgBIAEoDRIaChJpbml0aWFsX2JhY2tvZmZfbXMYAiABKA0SFgoObWF4X2JhY2tvZmZfbXMYAyABKA0SDgoGZmFjdG9yGAQgASgBEhMKBmppdHRlchgFIAEoAUgAiAEBEg4KBmZhdWx0cxgGIAEoCEIJCgdfaml0dGVyInsKDUJyZWFrZXJQb2xpY3kSEAoIZGlzYWJsZWQYASABKAgSDgoGZmF1bHRzGAIgASgNEg4KBndpbmRvdxgDIAEoDRIPCgdvcGVuX21zGAQgASgNEg4KBnByb2JlcxgFIAEoDRIXCg9yZWNvcmRfZmFpbHVyZXMYBiABKAgiowEKC1N0YWdlTGltaXRzEh0KEGJhdGNoX3RpbWVvdXRfbXMYASABKA1IAIgBARIeChFyZWNvcmRfdGltZW91dF9tcxgCIAEoDUgBiAEBEhkKDG1lbW9yeV9ieXRlcxgDIAEoBEgCiAEBQhMKEV9iYXRjaF90aW1lb3V0X21zQhQKEl9yZWNvcmRfdGltZW91dF9tc0IPCg1fbWVtb3J5X2J5dGVzIoYBChJQdXRQaXBlbGluZVJlcXVlc3QSIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lEh4KEWV4cGVjdGVkX3JldmlzaW9uGAIgASgNSACIAQESFQoNdmFsaWRhdGVfb25seRgDIAEoCEIUChJfZXhwZWN0ZWRfcmV2aXNpb24iTQoTUHV0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUSEQoJdW5jaGFuZ2VkGAIgASgIIjQKEkdldFBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgNIjoKE0dldFBpcGVsaW5lUmVzcG9uc2USIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lIhYKFExpc3RQaXBlbGluZXNSZXF1ZXN0Ij0KFUxpc3RQaXBlbGluZXNSZXNwb25zZRIkCglwaXBlbGluZXMYASADKAsyES5sZWF0LnYxLlBpcGVsaW5lIiwKHExpc3RQaXBlbGluZVJldmlzaW9uc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJNCh1MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXNwb25zZRIsCglyZXZpc2lvbnMYASADKAsyGS5sZWF0LnYxLlBpcGVsaW5lUmV2aXNpb24ipAEKEFBpcGVsaW5lUmV2aXNpb24SEAoIcmV2aXNpb24YASABKA0SLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXByaW5jaXBhbBgDIAEoCRIOCgZkaWdlc3QYBCABKAkSGQoRcHJldmlvdXNfcmV2aXNpb24YBSABKA0SDwoHc2VydmluZxgGIAEoCCKGAQoXUm9sbGJhY2tQaXBlbGluZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoDRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoDUgAiAEBEhUKDXZhbGlkYXRlX29ubHkYBCABKAhCFAoSX2V4cGVjdGVkX3JldmlzaW9uInMKGFJvbGxiYWNrUGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUSGQoRcHJldmlvdXNfcmV2aXNpb24YAiABKA0SFwoPYWxyZWFkeV9zZXJ2aW5nGAMgASgIIiUKFURlbGV0ZVBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2UqggEKCU9uRmFpbHVyZRIaChZPTl9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASEwoPT05fRkFJTFVSRV9GQUlMEAESEwoPT05fRkFJTFVSRV9EUk9QEAISEwoPT05fRkFJTFVSRV9QQVNTEAMSGgoWT05fRkFJTFVSRV9ERUFEX0xFVFRFUhAEKmcKDkluc3RhbmNlUG9saWN5Eh8KG0lOU1RBTkNFX1BPTElDWV9VTlNQRUNJRklFRBAAEhkKFUlOU1RBTkNFX1BPTElDWV9SRVVTRRABEhkKFUlOU1RBTkNFX1BPTElDWV9GUkVTSBACMokECg9QaXBlbGluZVNlcnZpY2USSAoLUHV0UGlwZWxpbmUSGy5sZWF0LnYxLlB1dFBpcGVsaW5lUmVxdWVzdBocLmxlYXQudjEuUHV0UGlwZWxpbmVSZXNwb25zZRJICgtHZXRQaXBlbGluZRIbLmxlYXQudjEuR2V0UGlwZWxpbmVSZXF1ZXN0GhwubGVhdC52MS5HZXRQaXBlbGluZVJlc3BvbnNlEk4KDUxpc3RQaXBlbGluZXMSHS5sZWF0LnYxLkxpc3RQaXBlbGluZXNSZXF1ZXN0Gh4ubGVhdC52MS5MaXN0UGlwZWxpbmVzUmVzcG9uc2USZgoVTGlzdFBpcGVsaW5lUmV2aXNpb25zEiUubGVhdC52MS5MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXF1ZXN0GiYubGVhdC52MS5MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXNwb25zZRJXChBSb2xsYmFja1BpcGVsaW5lEiAubGVhdC52MS5Sb2xsYmFja1BpcGVsaW5lUmVxdWVzdBohLmxlYXQudjEuUm9sbGJhY2tQaXBlbGluZVJlc3BvbnNlElEKDkRlbGV0ZVBpcGVsaW5lEh4ubGVhdC52MS5EZWxldGVQaXBlbGluZVJlcXVlc3QaHy5sZWF0LnYxLkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A named chain of stages.
@@ -44,7 +44,7 @@ export type Pipeline = Message<"leat.v1.Pipeline"> & {
   stages: Stage[];
 
   /**
-   * Counts the puts of this name, from 1. Set by the server.
+   * Counts the changes of this name by puts, from 1. Set by the server.
    *
    * @generated from field: uint32 revision = 4;
    */
@@ -298,6 +298,20 @@ export type PutPipelineRequest = Message<"leat.v1.PutPipelineRequest"> & {
    * @generated from field: leat.v1.Pipeline pipeline = 1;
    */
   pipeline?: Pipeline | undefined;
+
+  /**
+   * The revision that serves now, or 0 for none: with any other the put is refused. Unset: whichever.
+   *
+   * @generated from field: optional uint32 expected_revision = 2;
+   */
+  expectedRevision?: number | undefined;
+
+  /**
+   * Check all that a put checks, and change nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -314,11 +328,18 @@ export const PutPipelineRequestSchema: GenMessage<PutPipelineRequest> = /*@__PUR
  */
 export type PutPipelineResponse = Message<"leat.v1.PutPipelineResponse"> & {
   /**
-   * The pipeline as stored.
+   * The pipeline as stored, or as it would be.
    *
    * @generated from field: leat.v1.Pipeline pipeline = 1;
    */
   pipeline?: Pipeline | undefined;
+
+  /**
+   * Whether it was there already just so, so that no revision was made.
+   *
+   * @generated from field: bool unchanged = 2;
+   */
+  unchanged: boolean;
 };
 
 /**
@@ -340,6 +361,13 @@ export type GetPipelineRequest = Message<"leat.v1.GetPipelineRequest"> & {
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * One of its revisions. 0 means the one that serves.
+   *
+   * @generated from field: uint32 revision = 2;
+   */
+  revision: number;
 };
 
 /**
@@ -407,6 +435,182 @@ export const ListPipelinesResponseSchema: GenMessage<ListPipelinesResponse> = /*
   messageDesc(file_leat_v1_pipeline, 10);
 
 /**
+ * A request for the revisions of a pipeline.
+ *
+ * @generated from message leat.v1.ListPipelineRevisionsRequest
+ */
+export type ListPipelineRevisionsRequest = Message<"leat.v1.ListPipelineRevisionsRequest"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message leat.v1.ListPipelineRevisionsRequest.
+ * Use `create(ListPipelineRevisionsRequestSchema)` to create a new message.
+ */
+export const ListPipelineRevisionsRequestSchema: GenMessage<ListPipelineRevisionsRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 11);
+
+/**
+ * The revisions of a pipeline.
+ *
+ * @generated from message leat.v1.ListPipelineRevisionsResponse
+ */
+export type ListPipelineRevisionsResponse = Message<"leat.v1.ListPipelineRevisionsResponse"> & {
+  /**
+   * Those that are kept, newest first.
+   *
+   * @generated from field: repeated leat.v1.PipelineRevision revisions = 1;
+   */
+  revisions: PipelineRevision[];
+};
+
+/**
+ * Describes the message leat.v1.ListPipelineRevisionsResponse.
+ * Use `create(ListPipelineRevisionsResponseSchema)` to create a new message.
+ */
+export const ListPipelineRevisionsResponseSchema: GenMessage<ListPipelineRevisionsResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 12);
+
+/**
+ * What is known of a revision beside what it defines.
+ *
+ * @generated from message leat.v1.PipelineRevision
+ */
+export type PipelineRevision = Message<"leat.v1.PipelineRevision"> & {
+  /**
+   * Its number.
+   *
+   * @generated from field: uint32 revision = 1;
+   */
+  revision: number;
+
+  /**
+   * When it was put.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 2;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * Who put it. Empty where the server asks nobody who they are, or loaded it at its start.
+   *
+   * @generated from field: string principal = 3;
+   */
+  principal: string;
+
+  /**
+   * `sha256:` and the hash of what it defines: the same for the same pipeline.
+   *
+   * @generated from field: string digest = 4;
+   */
+  digest: string;
+
+  /**
+   * The revision that served before it was put: where a rollback goes. 0 for none.
+   *
+   * @generated from field: uint32 previous_revision = 5;
+   */
+  previousRevision: number;
+
+  /**
+   * Whether it serves.
+   *
+   * @generated from field: bool serving = 6;
+   */
+  serving: boolean;
+};
+
+/**
+ * Describes the message leat.v1.PipelineRevision.
+ * Use `create(PipelineRevisionSchema)` to create a new message.
+ */
+export const PipelineRevisionSchema: GenMessage<PipelineRevision> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 13);
+
+/**
+ * A request to let another revision serve.
+ *
+ * @generated from message leat.v1.RollbackPipelineRequest
+ */
+export type RollbackPipelineRequest = Message<"leat.v1.RollbackPipelineRequest"> & {
+  /**
+   * The pipeline's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The revision to go to. 0 means the one that served before the one that serves now.
+   *
+   * @generated from field: uint32 revision = 2;
+   */
+  revision: number;
+
+  /**
+   * The revision that is to be left; with any other the rollback is refused, unless what it leads to serves
+   * already. So a call whose answer was lost may be sent again. Unset: whichever serves.
+   *
+   * @generated from field: optional uint32 expected_revision = 3;
+   */
+  expectedRevision?: number | undefined;
+
+  /**
+   * Check all that a rollback checks, and change nothing.
+   *
+   * @generated from field: bool validate_only = 4;
+   */
+  validateOnly: boolean;
+};
+
+/**
+ * Describes the message leat.v1.RollbackPipelineRequest.
+ * Use `create(RollbackPipelineRequestSchema)` to create a new message.
+ */
+export const RollbackPipelineRequestSchema: GenMessage<RollbackPipelineRequest> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 14);
+
+/**
+ * Another revision serves.
+ *
+ * @generated from message leat.v1.RollbackPipelineResponse
+ */
+export type RollbackPipelineResponse = Message<"leat.v1.RollbackPipelineResponse"> & {
+  /**
+   * The pipeline as it serves now, or would.
+   *
+   * @generated from field: leat.v1.Pipeline pipeline = 1;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * The revision that served before the call.
+   *
+   * @generated from field: uint32 previous_revision = 2;
+   */
+  previousRevision: number;
+
+  /**
+   * Whether the revision served already, so that nothing changed.
+   *
+   * @generated from field: bool already_serving = 3;
+   */
+  alreadyServing: boolean;
+};
+
+/**
+ * Describes the message leat.v1.RollbackPipelineResponse.
+ * Use `create(RollbackPipelineResponseSchema)` to create a new message.
+ */
+export const RollbackPipelineResponseSchema: GenMessage<RollbackPipelineResponse> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 15);
+
+/**
  * A request to delete a pipeline.
  *
  * @generated from message leat.v1.DeletePipelineRequest
@@ -425,7 +629,7 @@ export type DeletePipelineRequest = Message<"leat.v1.DeletePipelineRequest"> & {
  * Use `create(DeletePipelineRequestSchema)` to create a new message.
  */
 export const DeletePipelineRequestSchema: GenMessage<DeletePipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 11);
+  messageDesc(file_leat_v1_pipeline, 16);
 
 /**
  * The pipeline is gone.
@@ -440,7 +644,7 @@ export type DeletePipelineResponse = Message<"leat.v1.DeletePipelineResponse"> &
  * Use `create(DeletePipelineResponseSchema)` to create a new message.
  */
 export const DeletePipelineResponseSchema: GenMessage<DeletePipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 12);
+  messageDesc(file_leat_v1_pipeline, 17);
 
 /**
  * What becomes of a record that a stage fails.
@@ -548,10 +752,11 @@ export const PipelineService: GenService<{
   /**
    * Stores a pipeline under its name, in place of one that is there. The old one
    * serves until the new one is compiled and warmed; a failed put changes nothing.
+   * Each put that changes something makes a revision.
    *
    * Errors: INVALID_ARGUMENT (with `google.rpc.BadRequest` naming the field),
    * NOT_FOUND (a stage names an unknown module), FAILED_PRECONDITION (a stage refuses
-   * its configuration).
+   * its configuration), ABORTED (another revision serves than the expected one).
    *
    * @generated from rpc leat.v1.PipelineService.PutPipeline
    */
@@ -561,7 +766,7 @@ export const PipelineService: GenService<{
     output: typeof PutPipelineResponseSchema;
   },
   /**
-   * Returns one pipeline. Errors: NOT_FOUND.
+   * Returns one pipeline, as it serves or as an earlier revision. Errors: NOT_FOUND.
    *
    * @generated from rpc leat.v1.PipelineService.GetPipeline
    */
@@ -581,7 +786,32 @@ export const PipelineService: GenService<{
     output: typeof ListPipelinesResponseSchema;
   },
   /**
-   * Deletes a pipeline. Batches in flight finish. Errors: NOT_FOUND.
+   * Lists the revisions of a pipeline that are kept. Errors: NOT_FOUND.
+   *
+   * @generated from rpc leat.v1.PipelineService.ListPipelineRevisions
+   */
+  listPipelineRevisions: {
+    methodKind: "unary";
+    input: typeof ListPipelineRevisionsRequestSchema;
+    output: typeof ListPipelineRevisionsResponseSchema;
+  },
+  /**
+   * Lets an earlier revision serve again, or a later one after a rollback. The one that
+   * serves goes on until the other is compiled and warmed; a failed rollback changes nothing.
+   *
+   * Errors: NOT_FOUND (the pipeline, the revision, a module that a stage names),
+   * FAILED_PRECONDITION (there is no earlier revision, or a stage refuses its configuration),
+   * ABORTED (another revision serves than the expected one).
+   *
+   * @generated from rpc leat.v1.PipelineService.RollbackPipeline
+   */
+  rollbackPipeline: {
+    methodKind: "unary";
+    input: typeof RollbackPipelineRequestSchema;
+    output: typeof RollbackPipelineResponseSchema;
+  },
+  /**
+   * Deletes a pipeline with its revisions. Batches in flight finish. Errors: NOT_FOUND.
    *
    * @generated from rpc leat.v1.PipelineService.DeletePipeline
    */
