@@ -14,6 +14,7 @@ import { Completion } from "./outcome/completion.ts";
 import { GuestTalk } from "./outcome/guest-talk.ts";
 import type { Crossing } from "./pool/crossing.ts";
 import { Pool } from "./pool/pool.ts";
+import { startThread } from "./pool/thread-link.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
@@ -74,25 +75,19 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     },
     (job) => completion.withdrawn(job),
   );
-  const pool: Pool = new Pool(
-    limits,
-    clock,
-    stats.pool,
-    {
-      completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
-      again: (crossing) => {
-        if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-        else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
-        else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
-        else scheduler.again(crossing);
-      },
-      fault: faultListener(options, breakers),
-      room: () => scheduler.room(),
-      guest: (message) => guests.take(message),
-      stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
+  const pool: Pool = new Pool({ limits, clock, ledger: options.ledger, start: startThread }, stats.pool, {
+    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
+    again: (crossing) => {
+      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
+      else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
+      else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
+      else scheduler.again(crossing);
     },
-    options.ledger,
-  );
+    fault: faultListener(options, breakers),
+    room: () => scheduler.room(),
+    guest: (message) => guests.take(message),
+    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
+  });
   const cache = new CompiledModuleCache(limits);
   const registry: Registry = new Registry({
     limits,

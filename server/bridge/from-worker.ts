@@ -63,6 +63,12 @@ export interface TransferOutput {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** A slot that was asked back comes back, not begun. Sent by workers that share no memory with the main thread only. */
+export interface ReturnedSlot {
+  readonly type: "returned";
+  readonly slot: number;
+}
+
 /** Lines that a guest logged. */
 export interface GuestLog {
   readonly type: "log";
@@ -88,5 +94,6 @@ export type FromWorker =
   | WorkerReady
   | Report
   | TransferOutput
+  | ReturnedSlot
   | GuestLog
   | GuestCounters;

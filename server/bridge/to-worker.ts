@@ -21,6 +21,8 @@ export interface WorkerStart {
   readonly worker: number;
   /** Its row in the crash ledger; undefined where nobody supervises the process. */
   readonly ledger: LedgerSeat | undefined;
+  /** A file descriptor to write to what is run, before it is run, for who finds the process dead; undefined where the ledger or nobody does that. */
+  readonly witness: number | undefined;
 }
 
 /** Makes a pipeline known, before the first slot that names it. */

@@ -6,15 +6,13 @@
 
 import type { GuestCounters, GuestLog } from "../bridge/from-worker.ts";
 import { Control } from "../bridge/layout.ts";
-import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
 import { type Overrun, Watchdog } from "./watchdog.ts";
-import { type StopReason, type WorkerEvents, WorkerHandle } from "./worker-handle.ts";
+import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
 
 /** Who is told what happens in the pool. */
 export interface PoolEvents {
@@ -48,10 +46,9 @@ const maxRespawnDelayMs = 30_000;
 /** The pool of worker threads. */
 export class Pool {
   readonly #limits: Readonly<Limits>;
-  readonly #clock: Clock;
   readonly #events: PoolEvents;
   readonly #stats: PoolStats;
-  readonly #ledger: LedgerRows | undefined;
+  readonly #parts: WorkerParts;
   readonly #workers: WorkerHandle[] = [];
   readonly #spares: WorkerHandle[] = [];
   readonly #lent = new Set<WorkerHandle>();
@@ -63,18 +60,11 @@ export class Pool {
   #closing = false;
   #failedStarts = 0;
 
-  /** @param ledger - where workers say what they run; undefined where nobody supervises the process */
-  constructor(
-    limits: Readonly<Limits>,
-    clock: Clock,
-    stats: PoolStats,
-    events: PoolEvents,
-    ledger?: LedgerRows,
-  ) {
+  constructor(parts: WorkerParts, stats: PoolStats, events: PoolEvents) {
+    const { limits, clock } = parts;
     this.#limits = limits;
-    this.#clock = clock;
     this.#stats = stats;
-    this.#ledger = ledger;
+    this.#parts = parts;
     this.#events = events;
     this.#watchdog = new Watchdog(
       limits,
@@ -202,10 +192,14 @@ export class Pool {
         this.#shrink(worker);
         this.#events.room();
       },
+      returned: (crossing) => {
+        this.#events.again(crossing);
+        this.#events.room();
+      },
       guest: (message) => this.#events.guest(message),
       dead: (worker, reason, left, running) => this.#dead(worker, reason, left, running),
     };
-    const worker = new WorkerHandle(this.#limits, this.#clock, events, this.#ledger);
+    const worker = new WorkerHandle(this.#parts, events);
     this.#living.add(worker);
     return worker;
   }

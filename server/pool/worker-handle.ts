@@ -1,11 +1,9 @@
 /**
- * The main thread's side of one worker thread: its slots, its life and what it runs.
+ * The main thread's side of one worker: its slots, its life and what it runs.
  *
  * @module
  */
 
-import { randomBytes } from "node:crypto";
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
 import {
   completedMessage,
@@ -14,14 +12,14 @@ import {
   type GuestLog,
 } from "../bridge/from-worker.ts";
 import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
-import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
+import type { ToWorker } from "../bridge/to-worker.ts";
 import type { Clock } from "../clock.ts";
 import type { Limits } from "../limits.ts";
 import type { LedgerSeat } from "../supervision/ledger-format.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Crossing } from "./crossing.ts";
 import { writeCrossing } from "./slot-writer.ts";
-import { ThreadCpu } from "./thread-cpu.ts";
+import type { StartLink, WorkerEnd, WorkerLink } from "./worker-link.ts";
 
 /** The life of a worker. */
 export type WorkerState =
@@ -41,6 +39,8 @@ export interface WorkerEvents {
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
   /** Completed slots were read. */
   drained(worker: WorkerHandle): void;
+  /** A crossing came back that was not begun. */
+  returned(crossing: Crossing): void;
   /** A guest said something. */
   guest(message: GuestLog | GuestCounters): void;
   /** It is gone; `left` had not completed, in the order of their submission. */
@@ -52,18 +52,23 @@ export interface WorkerEvents {
   ): void;
 }
 
-/** Where worker threads start: `entry.ts` in the source tree, `entry.js` in a published package. */
-const entry = new URL(`../thread/entry${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+/** What a worker is made with. */
+export interface WorkerParts {
+  readonly limits: Readonly<Limits>;
+  readonly clock: Clock;
+  /** Where it says what it runs; undefined where nobody supervises the process. */
+  readonly ledger: LedgerRows | undefined;
+  /** Starts it, in a thread or a process. */
+  readonly start: StartLink;
+}
 
 let workersStarted = 0;
 
-/** One worker thread. */
+/** One worker. */
 export class WorkerHandle {
   /** Names the worker in telemetry, from 1. */
   readonly number = ++workersStarted;
   readonly memory: SlotMemory;
-  /** The processor time of its thread. */
-  readonly cpu: ThreadCpu;
   state: WorkerState = { t: "starting" };
   /** Crossings submitted and not completed. */
   queued = 0;
@@ -73,8 +78,7 @@ export class WorkerHandle {
   readonly #clock: Clock;
   readonly #events: WorkerEvents;
   readonly #ledger: { readonly rows: LedgerRows; readonly seat: LedgerSeat } | undefined;
-  readonly #worker: Worker;
-  readonly #port: MessagePort;
+  readonly #link: WorkerLink;
   readonly #submit: RingWriter;
   readonly #complete: RingReader;
   readonly #running: (Crossing | undefined)[];
@@ -84,12 +88,13 @@ export class WorkerHandle {
   readonly #freeSlots: number[];
   readonly #outputs = new Map<number, Buffer>();
   readonly #loaded = new Set<number>();
-  #problem: unknown;
+  #end: WorkerEnd | undefined;
   #unrung = false;
 
-  constructor(limits: Readonly<Limits>, clock: Clock, events: WorkerEvents, ledger: LedgerRows | undefined) {
+  constructor(parts: WorkerParts, events: WorkerEvents) {
+    const { limits, ledger } = parts;
     this.#limits = limits;
-    this.#clock = clock;
+    this.#clock = parts.clock;
     this.#events = events;
     this.memory = new SlotMemory(layoutFor(limits));
     this.memory.words[Control.currentSlot] = -1;
@@ -99,33 +104,17 @@ export class WorkerHandle {
     this.#running = new Array(this.memory.layout.slots).fill(undefined);
     this.#held = new Int32Array(this.memory.layout.slots);
     this.#freeSlots = Array.from({ length: this.memory.layout.slots }, (_, slot) => slot).reverse();
-    const { port1, port2 } = new MessageChannel();
-    this.#port = port1;
     this.#ledger = ledger && { rows: ledger, seat: ledger.take() };
-    const start: WorkerStart = {
-      shared: this.memory.shared,
-      limits,
-      port: port2,
-      worker: this.number,
-      ledger: this.#ledger?.seat,
-    };
-    // Unique in the process, whichever thread starts it, and within the 15 bytes that Linux keeps.
-    const name = `leat-${this.number}-${randomBytes(2).toString("hex")}`;
-    this.cpu = new ThreadCpu(name);
-    this.#worker = new Worker(entry, {
-      name,
-      workerData: start,
-      transferList: [port2],
-      execArgv: [],
-      stdout: false,
-      stderr: false,
-      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 },
-    });
-    this.#port.on("message", (message: FromWorker) => this.#receive(message));
-    this.#worker.on("error", (error) => {
-      this.#problem = error;
-    });
-    this.#worker.on("exit", () => this.#exited());
+    this.#link = parts.start(
+      this.memory,
+      { limits, worker: this.number, ledger: this.#ledger?.seat },
+      { message: (message) => this.#receive(message), exited: (end) => this.#exited(end) },
+    );
+  }
+
+  /** The processor time of the thread that runs its guests. */
+  get cpu(): WorkerLink["cpu"] {
+    return this.#link.cpu;
   }
 
   /** Whether another crossing can be submitted. */
@@ -163,14 +152,14 @@ export class WorkerHandle {
   wake(): void {
     if (!this.#unrung) return;
     this.#unrung = false;
-    this.#ring();
+    this.#link.ring();
   }
 
   /** Makes the worker forget a pipeline that no crossing uses any more. */
   drop(pipeline: number): void {
     if (this.state.t === "dead" || !this.#loaded.delete(pipeline)) return;
     this.#post({ type: "drop", id: pipeline });
-    this.#ring();
+    this.#link.ring();
   }
 
   /** Reads completed slots now; no message will be sent for them. */
@@ -230,12 +219,14 @@ export class WorkerHandle {
       crossing.attempts--;
       taken.push(crossing);
     }
+    this.#link.recall();
     return taken.sort((a, b) => a.submission - b.submission);
   }
 
   /** Tells the guest of a slot that nobody waits for it any more. */
   cancelSlot(slot: number): void {
     Atomics.store(this.memory.words, this.memory.slot(slot) + Slot.cancelled, 1);
+    this.#link.cancelled(slot);
   }
 
   /** The crossing that the worker runs at this moment. */
@@ -244,17 +235,16 @@ export class WorkerHandle {
     return slot < 0 ? undefined : this.#running[slot];
   }
 
-  /** Ends the thread, wherever it is. `dead` is told when it has ended. */
+  /** Ends the worker, wherever it is. `dead` is told when it has ended. */
   stop(reason: StopReason): void {
     if (this.state.t === "stopping" || this.state.t === "dead") return;
     this.state = { t: "stopping", reason };
-    void this.#worker.terminate();
+    this.#link.terminate();
   }
 
-  /** Resolves when the thread has ended. */
+  /** Resolves when the worker has ended. */
   async ended(): Promise<void> {
-    if (this.state.t === "dead") return;
-    await new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    if (this.state.t !== "dead") await this.#link.ended();
   }
 
   #finish(slot: number): void {
@@ -282,11 +272,9 @@ export class WorkerHandle {
 
   /** What a worker posts before it completes a slot has arrived when the slot has. */
   #readMessages(): void {
-    for (;;) {
-      const received = receiveMessageOnPort(this.#port) as { message: FromWorker } | undefined;
-      if (received === undefined) return;
+    for (let message = this.#link.take(); message !== undefined; message = this.#link.take()) {
       // Completions are being read already.
-      if (received.message !== completedMessage) this.#receive(received.message);
+      if (message !== completedMessage) this.#receive(message);
     }
   }
 
@@ -309,6 +297,9 @@ export class WorkerHandle {
       case "output":
         this.#outputs.set(message.slot, Buffer.from(message.bytes.buffer));
         return;
+      case "returned":
+        this.#giveBack(message.slot);
+        return;
       case "log":
       case "counters":
         this.#events.guest(message);
@@ -316,10 +307,21 @@ export class WorkerHandle {
     }
   }
 
-  #exited(): void {
+  /** A slot came back that was not begun. */
+  #giveBack(slot: number): void {
+    const crossing = this.#running[slot];
+    if (crossing === undefined) return;
+    this.#running[slot] = undefined;
+    this.#freeSlots.push(slot);
+    this.queued--;
+    crossing.attempts--;
+    this.#events.returned(crossing);
+  }
+
+  #exited(end: WorkerEnd): void {
     this.#ledger?.rows.free(this.#ledger.seat);
-    this.cpu.close();
-    const reason = this.state.t === "stopping" ? this.state.reason : this.#exitReason();
+    this.#end = end;
+    const reason = this.state.t === "stopping" ? this.state.reason : end.reason;
     this.#readMessages();
     for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);
     const running = this.current;
@@ -327,28 +329,16 @@ export class WorkerHandle {
     left.sort((a, b) => a.submission - b.submission);
     this.queued = 0;
     this.state = { t: "dead", reason };
-    this.#port.close();
+    this.#link.close();
     this.#events.dead(this, reason, left, running);
   }
 
-  #exitReason(): StopReason {
-    const code = (this.#problem as { code?: string } | undefined)?.code;
-    return code === "ERR_WORKER_OUT_OF_MEMORY" ? "out_of_memory" : "crash";
-  }
-
-  /** What ended the thread, when it ended by itself. */
+  /** What ended the worker, when it ended by itself. */
   get problem(): string {
-    return this.#problem instanceof Error ? this.#problem.message : "the worker thread ended";
+    return this.#end?.problem ?? "the worker ended";
   }
 
   #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
-    this.#port.postMessage(message, transfer);
-    Atomics.add(this.memory.words, Control.posted, 1);
-  }
-
-  #ring(): void {
-    const { words } = this.memory;
-    Atomics.add(words, Control.doorbell, 1);
-    if (Atomics.load(words, Control.asleep) === 1) Atomics.notify(words, Control.doorbell);
+    this.#link.post(message, transfer);
   }
 }

@@ -38,6 +38,7 @@ function inThisThread() {
     port: port2,
     worker: 1,
     ledger: undefined,
+    witness: undefined,
   });
   return { memory, post, submit, worker };
 }
