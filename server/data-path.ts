@@ -8,12 +8,14 @@ import type { Clock } from "./clock.ts";
 import { type LeatError, leatError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import { CompiledModuleCache } from "./module/cache.ts";
+import { Accounting } from "./outcome/accounting.ts";
 import { Aftermath, type AftermathParts } from "./outcome/aftermath.ts";
 import { Breakers } from "./outcome/breakers.ts";
 import { Completion } from "./outcome/completion.ts";
+import { DroppedLines } from "./outcome/dropped-lines.ts";
 import { GuestTalk } from "./outcome/guest-talk.ts";
 import type { Crossing } from "./pool/crossing.ts";
-import { Pool } from "./pool/pool.ts";
+import { Pool, type PoolEvents } from "./pool/pool.ts";
 import { startThread } from "./pool/thread-link.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
@@ -59,8 +61,10 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     if (to === "open") registry.rollouts.breakerOpened(digest);
     options.tracer.breakerChanged(module, digest, from, to);
   });
+  const accounting = new Accounting(stats, new DroppedLines(logger, limits));
   const completion: Completion = makeCompletion(
     options,
+    accounting,
     breakers,
     (job) => scheduler.submit(job),
     (crossing) => scheduler.again(crossing),
@@ -76,17 +80,8 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     (job) => completion.withdrawn(job),
   );
   const pool: Pool = new Pool({ limits, clock, ledger: options.ledger, start: startThread }, stats.pool, {
-    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
-    again: (crossing) => {
-      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
-      else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
-      else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
-      else scheduler.again(crossing);
-    },
-    fault: faultListener(options, breakers),
-    room: () => scheduler.room(),
+    ...poolEvents(options, { accounting, breakers, completion }, () => scheduler),
     guest: (message) => guests.take(message),
-    stopped: (reason, problem) => logger.warn({ reason, problem }, "a worker was stopped"),
   });
   const cache = new CompiledModuleCache(limits);
   const registry: Registry = new Registry({
@@ -113,6 +108,28 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
   return { pool, scheduler, cache, registry };
+}
+
+/** What becomes of what happens in the pool. */
+function poolEvents(
+  options: DataPathOptions,
+  parts: { readonly accounting: Accounting; readonly breakers: Breakers; readonly completion: Completion },
+  scheduler: () => Scheduler,
+): Omit<PoolEvents, "guest"> {
+  const { accounting, completion } = parts;
+  return {
+    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
+    again: (crossing) => {
+      if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
+      else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
+      else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
+      else scheduler().again(crossing);
+    },
+    lost: (worker, crossing, cpuMs) => accounting.lost(worker, crossing, cpuMs),
+    fault: faultListener(options, parts.breakers),
+    room: () => scheduler().room(),
+    stopped: (reason, problem) => options.logger.warn({ reason, problem }, "a worker was stopped"),
+  };
 }
 
 /** Makes what is told of each stage that has brought its worker down. */
@@ -174,6 +191,7 @@ function givesUp({ purpose, exclusions, spentMs }: Crossing): boolean {
 /** Answers to crossings, and what comes after those with failures that policies deal with. */
 function makeCompletion(
   { limits, clock, logger, stats, tracer, deadLetters }: DataPathOptions,
+  accounting: Accounting,
   breakers: Breakers,
   submit: AftermathParts["submit"],
   again: (crossing: Crossing) => void,
@@ -182,6 +200,7 @@ function makeCompletion(
     limits,
     clock,
     stats,
+    accounting,
     breakers,
     (job, result, matters) => Aftermath.begin(aftermath, job, result, matters),
     again,

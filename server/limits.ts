@@ -114,6 +114,11 @@ export interface Limits {
   maxFaultsPerBatch: number;
   /** Live instances in one worker; the one unused for longest gives way. Default 64. */
   maxInstancesPerWorker: number;
+  /**
+   * Memory of the live instances in one worker; the one unused for longest gives way. What one grows by during a batch counts after it, so a
+   * worker may have `maxGuestMemoryBytes` more for as long. Default 512 MiB.
+   */
+  maxInstanceBytesPerWorker: number;
   /** Workers that run batches. Default: cores - 1, at least 1. */
   maxWorkers: number;
   /** Further workers that may run while others are held up by a long batch; the cores are shared then. Default 2. */
@@ -161,6 +166,10 @@ export interface Limits {
   maxWaitingLogBytes: number;
   /** Log lines a second from one worker; further ones are counted and dropped. Default 100. */
   maxLogLinesPerSecond: number;
+  /** Those of one stage: the rest is left to the lines of others. Default 50. */
+  maxStageLogLinesPerSecond: number;
+  /** How often the log tells how many lines of which modules were dropped, while any are. Default 10 s. */
+  droppedLinesIntervalMs: number;
   /** Module versions that served before and whose figures a pipeline keeps. Default 16. */
   maxFormerStages: number;
   /** Failure codes of one stage that are counted apart; the rest count as `other`. Default 64. */
@@ -262,6 +271,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxInitMs: 5_000,
   maxFaultsPerBatch: 3,
   maxInstancesPerWorker: 64,
+  maxInstanceBytesPerWorker: 512 * MiB,
   maxWorkers: Math.max(1, availableParallelism() - 1),
   maxExtraWorkers: 2,
   maxStallMs: 20,
@@ -281,6 +291,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxLogLineBytes: 1 * KiB,
   maxWaitingLogBytes: 1 * MiB,
   maxLogLinesPerSecond: 100,
+  maxStageLogLinesPerSecond: 50,
+  droppedLinesIntervalMs: 10_000,
   maxFormerStages: 16,
   maxFailureCodesPerStage: 64,
   maxCountersPerStage: 64,
@@ -339,6 +351,10 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits>
   assert(
     limits.maxBatchBytes <= limits.maxGuestMemoryBytes,
     "maxBatchBytes must not exceed maxGuestMemoryBytes",
+  );
+  assert(
+    limits.maxGuestMemoryBytes <= limits.maxInstanceBytesPerWorker,
+    "maxGuestMemoryBytes must not exceed maxInstanceBytesPerWorker",
   );
   assert(
     limits.maxCoalescedBytes <= limits.slotInputBytes,

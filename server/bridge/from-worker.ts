@@ -76,8 +76,6 @@ export interface GuestLog {
   readonly stage: number;
   readonly level: number;
   readonly text: string;
-  /** Lines that were dropped since the last one, by the rate limit. */
-  readonly dropped: number;
 }
 
 /** What guests added to their counters since the last such message. */

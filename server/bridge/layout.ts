@@ -44,6 +44,8 @@ export const Control = {
   instances: 11,
   /** Counts calls into guests, modulo 2^32: each has its own time limit. */
   guestCalls: 12,
+  /** The memory of the instances alive in this worker, in pages of 64 KiB. */
+  instancePages: 13,
 } as const;
 
 /** What a worker is doing, for its watchdog. */
@@ -110,7 +112,27 @@ export const StageWord = {
   recordsFailed: 2,
   instancesCreated: 3,
   faults: 4,
-  size: 8,
+  /** Processor time of the thread while the stage ran, in microseconds. */
+  cpuUs: 5,
+  /** The largest memory that an instance had, in pages of 64 KiB. */
+  memoryPages: 6,
+  /** Instances that were dropped after a fault. */
+  discardedFault: 7,
+  /** Instances that were dropped since they had grown above their mark. */
+  discardedMemory: 8,
+  /** Instances that were dropped since each batch gets a new one. */
+  discardedFresh: 9,
+  /** Instances that had given way to others since the stage last ran. */
+  discardedEvicted: 10,
+  /** Lines that the guest logged and that were passed on. */
+  logLines: 11,
+  /** Lines that the guest logged and that were dropped. */
+  logLinesDropped: 12,
+  /** Additions to the guest's own counters. */
+  counterUpdates: 13,
+  /** Those of them whose name found no room. */
+  counterUpdatesUnnamed: 14,
+  size: 16,
 } as const;
 
 /** Words of one entry of the segment table. */

@@ -65,6 +65,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxFailureMessages",
   "maxFailureEventsPerTrace",
   "maxLogLinesPerSecond",
+  "maxStageLogLinesPerSecond",
   "maxFormerStages",
   "maxCountersPerStage",
   "maxRestarts",

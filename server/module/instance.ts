@@ -45,6 +45,8 @@ export class GuestInstance {
   readonly #imports: HostImports;
   readonly #limits: GuestInstanceLimits;
   readonly #initialMemoryBytes: number;
+  /** To explain a fault, the memory is asked whether it can still grow. */
+  #faultMemoryBytes: number | undefined = undefined;
   /** Takes an i64 apart without making further BigInts. */
   readonly #result = new DataView(new ArrayBuffer(8));
 
@@ -98,9 +100,9 @@ export class GuestInstance {
     return this.#memory.bytes;
   }
 
-  /** The size of the guest's memory, in bytes. */
+  /** The size of the guest's memory, in bytes. After a fault, what it was then. */
   memoryBytes(): number {
-    return this.#memory.bytes.length;
+    return this.#faultMemoryBytes ?? this.#memory.bytes.length;
   }
 
   /**
@@ -170,6 +172,7 @@ export class GuestInstance {
 
   #fault(thrown: unknown): GuestFault {
     const memoryBytes = this.memoryBytes();
+    this.#faultMemoryBytes = memoryBytes;
     return faultFrom(thrown, {
       ...this.#limits,
       memoryBytes,

@@ -15,7 +15,7 @@ import { Crossing } from "../pool/crossing.ts";
 import { SegmentResult } from "../pool/slot-result.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import { PipelineStats, type Stats } from "../telemetry/stats.ts";
-import { countArm, countCrossing } from "./accounting.ts";
+import { type Accounting, countArm } from "./accounting.ts";
 import type { Breakers } from "./breakers.ts";
 import { batchTiming } from "./timing.ts";
 
@@ -27,6 +27,7 @@ export class Completion {
   readonly #limits: Readonly<Limits>;
   readonly #clock: Clock;
   readonly #stats: Stats;
+  readonly #accounting: Accounting;
   readonly #breakers: Breakers;
   readonly #beginAftermath: BeginAftermath;
   readonly #again: (crossing: Crossing) => void;
@@ -39,6 +40,7 @@ export class Completion {
     limits: Readonly<Limits>,
     clock: Clock,
     stats: Stats,
+    accounting: Accounting,
     breakers: Breakers,
     beginAftermath: BeginAftermath,
     again: (crossing: Crossing) => void,
@@ -46,6 +48,7 @@ export class Completion {
     this.#limits = limits;
     this.#clock = clock;
     this.#stats = stats;
+    this.#accounting = accounting;
     this.#breakers = breakers;
     this.#beginAftermath = beginAftermath;
     this.#again = again;
@@ -61,7 +64,7 @@ export class Completion {
     }
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
-    if (crossing.purpose === "serve") countCrossing(stats, worker, crossing, slot);
+    if (crossing.purpose === "serve") this.#accounting.completed(stats, worker, crossing, slot);
     if (crossing.purpose === "serve") this.#breakers.completed(worker, crossing, slot);
     const { arm } = crossing.pipeline;
     if (arm !== undefined && crossing.purpose !== "warm-up") countArm(arm, worker, crossing, slot);

@@ -27,22 +27,16 @@ describe("what a guest logs", () => {
     [9, "info"],
   ])("at level %d goes to the log as %s, with where it comes from", (level, name) => {
     const { lines, spec, talk } = setUp();
-    talk.take({ type: "log", pipeline: spec.id, stage: 0, level, text: "hello", dropped: 0 });
+    talk.take({ type: "log", pipeline: spec.id, stage: 0, level, text: "hello" });
     expect(lines).toEqual([
       [name, { pipeline: spec.name, stage: "clean", module: "m", version: "2" }, "hello"],
     ]);
   });
 
-  test("says how many lines were dropped before it", () => {
-    const { lines, spec, talk } = setUp();
-    talk.take({ type: "log", pipeline: spec.id, stage: 0, level: 1, text: "hello", dropped: 7 });
-    expect(lines[0]?.[1]).toMatchObject({ droppedLines: 7 });
-  });
-
   test("from a pipeline or stage that is gone is dropped", () => {
     const { lines, spec, talk } = setUp();
-    talk.take({ type: "log", pipeline: spec.id + 1, stage: 0, level: 1, text: "hello", dropped: 0 });
-    talk.take({ type: "log", pipeline: spec.id, stage: 1, level: 1, text: "hello", dropped: 0 });
+    talk.take({ type: "log", pipeline: spec.id + 1, stage: 0, level: 1, text: "hello" });
+    talk.take({ type: "log", pipeline: spec.id, stage: 1, level: 1, text: "hello" });
     expect(lines).toEqual([]);
   });
 });

@@ -35,10 +35,6 @@ export class GuestTalk {
     }
     const level = levels[message.level] ?? "info";
     const { module, version } = stage;
-    const dropped = message.dropped > 0 ? { droppedLines: message.dropped } : {};
-    this.#logger[level](
-      { pipeline: pipeline.name, stage: stage.name, module, version, ...dropped },
-      message.text,
-    );
+    this.#logger[level]({ pipeline: pipeline.name, stage: stage.name, module, version }, message.text);
   }
 }

@@ -7,7 +7,7 @@
 import type { GuestCounters, GuestLog } from "../bridge/from-worker.ts";
 import { Control } from "../bridge/layout.ts";
 import { leatError } from "../errors.ts";
-import type { Limits } from "../limits.ts";
+import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
@@ -20,6 +20,8 @@ export interface PoolEvents {
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
   /** A crossing must run again, ahead of what waits. */
   again(crossing: Crossing): void;
+  /** A worker has ended under a crossing, for which it had a processor for so long, as far as that is known. */
+  lost(worker: WorkerHandle, crossing: Crossing, cpuMs: number): void;
   /** A stage of a crossing has brought its worker down. */
   fault(crossing: Crossing, stage: number): void;
   /** There is room that was not there before. */
@@ -35,6 +37,7 @@ interface Stopped {
   readonly crossing: Crossing;
   readonly overrun: Overrun;
   readonly ranMs: number;
+  readonly cpuMs: number;
 }
 
 /** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
@@ -70,7 +73,8 @@ export class Pool {
       limits,
       clock,
       () => this.#all(),
-      (worker, crossing, overrun, ranMs) => this.#stopOverrun(worker, { crossing, overrun, ranMs }),
+      (worker, crossing, overrun, ranMs, cpuMs) =>
+        this.#stopOverrun(worker, { crossing, overrun, ranMs, cpuMs }),
       (worker) => this.#relieve(worker),
     );
   }
@@ -160,12 +164,15 @@ export class Pool {
   /** Figures that change by themselves, brought up to date. */
   refreshStats(): void {
     let instances = 0;
+    let instancePages = 0;
     let busy = 0;
     for (const worker of this.#all()) {
       instances += Math.max(0, Atomics.load(worker.memory.words, Control.instances));
+      instancePages += Atomics.load(worker.memory.words, Control.instancePages);
       if (worker.queued > 0) busy++;
     }
     this.#stats.instances = instances;
+    this.#stats.instanceBytes = instancePages * wasmPageBytes;
     this.#stats.busy = busy;
     this.#count();
   }
@@ -312,6 +319,7 @@ export class Pool {
   /** Remembers what stopped the worker, so that it is not run again. */
   #blame(worker: WorkerHandle, running: Crossing, stopped: Stopped | undefined): void {
     const { words } = worker.memory;
+    this.#events.lost(worker, running, stopped?.cpuMs ?? 0);
     if (stopped !== undefined && stopped.crossing === running) {
       if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
       afterOverrun(running, stopped.overrun, this.#limits, stopped.ranMs);

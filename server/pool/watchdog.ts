@@ -31,8 +31,17 @@ export type Overrun =
   | { readonly t: "run"; readonly stage: number }
   | { readonly t: "cancelled" };
 
-/** Stops the worker. `ranMs` is how long the run has taken, less what its thread waited for a processor. */
-export type OnOverrun = (worker: WorkerHandle, crossing: Crossing, overrun: Overrun, ranMs: number) => void;
+/**
+ * Stops the worker. `ranMs` is how long the run has taken, less what its thread waited for a processor, and `cpuMs` is what it had of
+ * one; where nobody tells that, what the clock says.
+ */
+export type OnOverrun = (
+  worker: WorkerHandle,
+  crossing: Crossing,
+  overrun: Overrun,
+  ranMs: number,
+  cpuMs: number,
+) => void;
 
 /** When something was first seen: by the clock, and by the thread's processor time where that is told. */
 interface Since {
@@ -106,7 +115,13 @@ export class Watchdog {
     const seen = this.#observe(worker, nowMs);
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
     if (overrun !== undefined)
-      this.#onOverrun(worker, crossing, overrun, this.#ranMs(worker, seen.run, nowMs));
+      this.#onOverrun(
+        worker,
+        crossing,
+        overrun,
+        this.#ranMs(worker, seen.run, nowMs),
+        cpuMsSince(worker, seen.run, nowMs),
+      );
     else if (!worker.stalled && nowMs - seen.call.wallMs > this.#limits.maxStallMs) this.#onStall(worker);
   }
 
@@ -183,6 +198,11 @@ export class Watchdog {
     const runningMs = (cpuMs - since.cpuMs) / cpuShare;
     return Math.max(Math.min(wallMs, runningMs), wallMs / this.#limits.maxWallTimeFactor);
   }
+}
+
+function cpuMsSince(worker: WorkerHandle, since: Since, nowMs: number): number {
+  const cpuMs = since.cpuMs === undefined ? undefined : worker.cpu.usedMs();
+  return cpuMs === undefined || since.cpuMs === undefined ? nowMs - since.wallMs : cpuMs - since.cpuMs;
 }
 
 function mark(since: Since, wallMs: number, cpuMs: number | undefined): void {

@@ -5,15 +5,15 @@
  */
 
 import type { SlotMemory } from "../bridge/channel.ts";
-import { Control, Phase, Slot } from "../bridge/layout.ts";
-import type { Limits } from "../limits.ts";
+import { Control, Phase, Slot, StageWord } from "../bridge/layout.ts";
+import { type Limits, wasmPageBytes } from "../limits.ts";
 
 /** Receives what guests say. */
 export interface GuestSink {
-  /** A line that a guest logged; level 0 debug to 3 error. */
-  log(pipeline: number, stage: number, level: number, text: string): void;
-  /** An addition to one of a guest's own counters. */
-  count(pipeline: number, stage: number, name: string, delta: number): void;
+  /** A line that a guest logged; level 0 debug to 3 error. @returns whether it was passed on, not dropped */
+  log(pipeline: number, stage: number, level: number, text: string): boolean;
+  /** An addition to one of a guest's own counters. @returns whether it counts under its own name */
+  count(pipeline: number, stage: number, name: string, delta: number): boolean;
 }
 
 /** Ends the run of calls that were merged and must not be: what is beyond a limit may be within it for each. */
@@ -27,6 +27,7 @@ export class RunContext {
   readonly sink: GuestSink;
   readonly #words: Int32Array;
   readonly #memory: SlotMemory;
+  #slot = 0;
   #cancelWord = 0;
   #calls = 1;
 
@@ -40,6 +41,7 @@ export class RunContext {
   /** A batch begins. */
   begin(slot: number): void {
     const words = this.#words;
+    this.#slot = slot;
     this.#cancelWord = this.#memory.slot(slot) + Slot.cancelled;
     this.#calls = words[this.#memory.slot(slot) + Slot.segments] as number;
     words[Control.currentStage] = 0;
@@ -87,6 +89,24 @@ export class RunContext {
   /** Whether nobody waits for this batch any more. */
   get cancelled(): boolean {
     return this.#words[this.#cancelWord] === 1;
+  }
+
+  /** Counts something that a stage did in this batch. It is in shared memory at once, so that it is told of a worker that is stopped, too. */
+  count(stage: number, word: (typeof StageWord)[keyof typeof StageWord], times = 1): void {
+    const at = this.#memory.stage(this.#slot, stage) + word;
+    this.#words[at] = ((this.#words[at] as number) + times) | 0;
+  }
+
+  /** A stage's instance has a memory of so many bytes. */
+  memoryBytes(stage: number, bytes: number): void {
+    const at = this.#memory.stage(this.#slot, stage) + StageWord.memoryPages;
+    const pages = bytes / wasmPageBytes;
+    if (pages > (this.#words[at] as number)) this.#words[at] = pages;
+  }
+
+  /** The memory of all instances in this worker. */
+  instanceBytes(bytes: number): void {
+    Atomics.store(this.#words, Control.instancePages, bytes / wasmPageBytes);
   }
 
   /** Counts an instance made (1) or dropped (-1). */

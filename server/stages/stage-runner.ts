@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Phase } from "../bridge/layout.ts";
+import { Phase, StageWord } from "../bridge/layout.ts";
 import type { StageSpec } from "../bridge/pipeline-spec.ts";
 import { type GuestHost, GuestInstance } from "../module/instance.ts";
 import { faultFrom, GuestFault, HostAbort } from "../module/trap.ts";
@@ -21,11 +21,7 @@ export class StageRunner {
   readonly index: number;
   readonly context: RunContext;
   readonly output = new StageOutput();
-  /** Instances made in the current batch. */
-  instancesCreated = 0;
-  /** Faults in the current batch. */
-  faults = 0;
-  /** The last of them. */
+  /** The last fault in the current batch. */
   lastFault: GuestFault | undefined;
   /** When the instance was last used, as a count of uses in this worker. */
   lastUse = 0;
@@ -34,6 +30,8 @@ export class StageRunner {
   readonly #onCreate: (runner: StageRunner) => void;
   #instance: GuestInstance | undefined;
   #initialBytes = 0;
+  /** How often the instance gave way to others since the last batch. */
+  #evicted = 0;
   /** Records in the current call. */
   #records = 0;
   /** Maps the index that the guest sees to the one in the stage's input, while only some records are run. */
@@ -58,9 +56,16 @@ export class StageRunner {
         this.#named(record);
         if (context.cancelled) throw new HostAbort("cancelled");
       },
-      log: (level, text) => context.sink.log(pipeline, index, level, text),
+      log: (level, text) => {
+        const passed = context.sink.log(pipeline, index, level, text);
+        context.count(index, passed ? StageWord.logLines : StageWord.logLinesDropped);
+      },
       nowMs: () => Date.now(),
-      counterAdd: (name, delta) => context.sink.count(pipeline, index, name, delta),
+      counterAdd: (name, delta) => {
+        const named = context.sink.count(pipeline, index, name, delta);
+        context.count(index, StageWord.counterUpdates);
+        if (!named) context.count(index, StageWord.counterUpdatesUnnamed);
+      },
     };
   }
 
@@ -76,6 +81,11 @@ export class StageRunner {
     return this.#instance !== undefined;
   }
 
+  /** The memory of the instance, in bytes; 0 while none is alive. */
+  get memoryBytes(): number {
+    return this.#instance?.memoryBytes() ?? 0;
+  }
+
   /**
    * Runs the stage over a batch. What comes out is in `output`; records that fail are in `output.failed`.
    *
@@ -83,11 +93,13 @@ export class StageRunner {
    * @throws HostAbort when the batch was cancelled
    */
   run(input: StageInput, exclusions: readonly Exclusion[] | undefined): void {
-    this.instancesCreated = 0;
-    this.faults = 0;
     this.lastFault = undefined;
+    if (this.#evicted > 0) {
+      this.context.count(this.index, StageWord.discardedEvicted, this.#evicted);
+      this.#evicted = 0;
+    }
     if (this.output.failed.length > 0) this.output.failed.length = 0;
-    if (this.spec.fresh) this.discard();
+    if (this.spec.fresh) this.#discardFor(StageWord.discardedFresh);
     if (exclusions === undefined) {
       try {
         this.#runWhole(input);
@@ -150,11 +162,11 @@ export class StageRunner {
    */
   fault(thrown: unknown): GuestFault {
     this.context.leave();
-    this.discard();
+    this.#discardFor(StageWord.discardedFault);
     if (thrown instanceof HostAbort) throw thrown;
     const fault = this.#explain(thrown);
     if (fault.code === "output_too_large" && this.context.merged) throw new RunApart(fault.message);
-    this.faults++;
+    this.context.count(this.index, StageWord.faults);
     this.lastFault = fault;
     // What is wrong with a result shows when the guest has returned: the record that it named last need not be the cause.
     if (isOutputFault(this.lastFault)) this.context.record(-1);
@@ -169,17 +181,32 @@ export class StageRunner {
     return faultFrom(thrown, { maxFailureTextBytes: this.context.limits.maxFailureTextBytes });
   }
 
-  /** Drops the instance; the next call makes a new one. */
+  /** Drops the instance; the next call makes a new one. Not while the stage runs. */
   discard(): void {
     if (this.#instance === undefined) return;
     this.#instance = undefined;
     this.context.instances(-1);
   }
 
+  /** Drops the instance to make room for another's. */
+  evict(): void {
+    if (this.#instance === undefined) return;
+    this.discard();
+    this.#evicted++;
+  }
+
+  /** Drops the instance in the middle of a batch, and counts why. */
+  #discardFor(why: (typeof StageWord)["discardedFault" | "discardedFresh" | "discardedMemory"]): void {
+    if (this.#instance === undefined) return;
+    this.context.memoryBytes(this.index, this.#instance.memoryBytes());
+    this.context.count(this.index, why);
+    this.discard();
+  }
+
   #create(): GuestInstance {
     this.#onCreate(this);
     this.context.enter(this.index, Phase.init);
-    this.instancesCreated++;
+    this.context.count(this.index, StageWord.instancesCreated);
     const { limits } = this.context;
     const instance = GuestInstance.create(this.spec.compiled, this.spec.configJson, this.#host, {
       ...limits,
@@ -208,9 +235,10 @@ export class StageRunner {
   /** An instance that has grown a lot gives its memory back: WebAssembly memories cannot shrink. */
   #checkMemory(instance: GuestInstance): void {
     const bytes = instance.memoryBytes();
+    this.context.memoryBytes(this.index, bytes);
     if (bytes <= this.spec.memoryBytes / 2 || bytes <= this.#initialBytes * 2) return;
     // The output refers to the memory, which lives as long as `output.bytes` does.
-    this.discard();
+    this.#discardFor(StageWord.discardedMemory);
   }
 }
 

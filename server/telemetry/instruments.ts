@@ -7,7 +7,8 @@
 
 import type { Attributes, BatchObservableResult, Meter, MetricOptions, Observable } from "@opentelemetry/api";
 import { labelNames as label, metricNames as name } from "./names.ts";
-import { batchSizeBounds, type PipelineStats, type StageStats, type Stats } from "./stats.ts";
+import type { StageStats } from "./stage-stats.ts";
+import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
 
 const secondsPerNs = 1e-9;
 const secondsPerUs = 1e-6;
@@ -16,6 +17,7 @@ const secondsPerMs = 1e-3;
 /** Registers all instruments with a meter; they live as long as its provider. */
 export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
+  registerModuleCache(meter, stats);
   registerAccess(meter, stats);
   registerRollouts(meter, stats);
   registerDeadLetters(meter, stats);
@@ -55,7 +57,7 @@ class Group {
 }
 
 function registerServer(meter: Meter, stats: Stats): void {
-  const { pool, admission, moduleCache } = stats;
+  const { pool, admission } = stats;
   const group = new Group(meter);
   const reads: [Observable, () => readonly Point[]][] = [
     [
@@ -71,6 +73,10 @@ function registerServer(meter: Meter, stats: Stats): void {
       () => Array.from(pool.stopped, ([reason, count]) => [count, { [label.reason]: reason }] as const),
     ],
     [group.gauge(name.poolInstances, { description: "Live module instances" }), () => [[pool.instances]]],
+    [
+      group.gauge(name.poolInstanceBytes, { description: "Memory of live instances", unit: "By" }),
+      () => [[pool.instanceBytes]],
+    ],
     [
       group.gauge(name.admittedBatches, { description: "Batches admitted and not yet answered" }),
       () => [[admission.batches]],
@@ -88,6 +94,20 @@ function registerServer(meter: Meter, stats: Stats): void {
       () => [[admission.refused]],
     ],
     [group.gauge(name.streams, { description: "Open streams" }), () => [[admission.streams]]],
+    [
+      group.gauge(name.moduleQuarantined, { description: "1 for each module in quarantine" }),
+      () =>
+        stats
+          .quarantined()
+          .map(({ digest, module }) => [1, { [label.digest]: digest, [label.module]: module }] as const),
+    ],
+  ];
+  observeAll(group, reads);
+}
+
+function registerModuleCache(meter: Meter, { moduleCache }: Stats): void {
+  const group = new Group(meter);
+  observeAll(group, [
     [group.gauge(name.cacheModules, { description: "Compiled modules" }), () => [[moduleCache.modules]]],
     [
       group.gauge(name.cacheBytes, { description: "Source bytes of the compiled modules", unit: "By" }),
@@ -106,17 +126,14 @@ function registerServer(meter: Meter, stats: Stats): void {
     ],
     [group.counter(name.compilations, { description: "Compilations" }), () => [[moduleCache.compile.count]]],
     [
-      group.gauge(name.moduleQuarantined, { description: "1 for each module in quarantine" }),
-      () =>
-        stats
-          .quarantined()
-          .map(({ digest, module }) => [1, { [label.digest]: digest, [label.module]: module }] as const),
-    ],
-    [
       group.counter(name.compileTime, { description: "Time of compilations", unit: "s" }),
       () => [[moduleCache.compile.totalNs * secondsPerNs]],
     ],
-  ];
+  ]);
+}
+
+/** Reads instruments that each have points of their own. */
+function observeAll(group: Group, reads: readonly (readonly [Observable, () => readonly Point[]])[]): void {
   group.observe((result) => {
     for (const [observable, read] of reads) {
       for (const [value, attributes] of read()) result.observe(observable, value, attributes);
@@ -253,6 +270,33 @@ function registerPipelines(meter: Meter, stats: Stats): void {
 /** The breaker's states as a gauge shows them. */
 const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
 
+/** What modules use: processor, memory, instances, log lines. */
+function stageUsage(
+  group: Group,
+): (result: BatchObservableResult, stage: Attributes, figures: StageStats) => void {
+  const cpu = group.counter(name.stageCpu, { description: "Processor time of a stage", unit: "s" });
+  const memory = group.gauge(name.stageMemory, {
+    description: "Largest memory of a stage's instances",
+    unit: "By",
+  });
+  const discarded = group.counter(name.stageInstancesDiscarded, { description: "Instances dropped" });
+  const lines = group.counter(name.stageLogLines, { description: "Lines that a stage's module logged" });
+  const updates = group.counter(name.stageCounterUpdates, {
+    description: "Additions to custom counters; other: their name found no room",
+  });
+  return (result, stage, figures) => {
+    result.observe(cpu, figures.cpuUs * secondsPerUs, stage);
+    result.observe(memory, figures.memoryHighWaterBytes, stage);
+    for (const [reason, count] of Object.entries(figures.instancesDiscarded))
+      result.observe(discarded, count, { ...stage, [label.reason]: reason });
+    result.observe(lines, figures.logLines, { ...stage, [label.outcome]: "written" });
+    result.observe(lines, figures.logLinesDropped, { ...stage, [label.outcome]: "dropped" });
+    const named = figures.counterUpdates - figures.counterUpdatesUnnamed;
+    result.observe(updates, named, { ...stage, [label.outcome]: "named" });
+    result.observe(updates, figures.counterUpdatesUnnamed, { ...stage, [label.outcome]: "other" });
+  };
+}
+
 function registerStages(meter: Meter, stats: Stats): void {
   const group = new Group(meter);
   const executions = group.counter(name.stageExecutions, { description: "Runs of a stage" });
@@ -260,6 +304,7 @@ function registerStages(meter: Meter, stats: Stats): void {
   const records = group.counter(name.stageRecords, { description: "Records of a stage" });
   const failures = group.counter(name.stageFailures, { description: "Records that failed in a stage" });
   const instances = group.counter(name.stageInstances, { description: "Instances made for a stage" });
+  const usage = stageUsage(group);
   const retries = group.counter(name.stageRetries, { description: "Records that were tried again" });
   const letters = group.counter(name.stageDeadLetters, { description: "Records that became dead letters" });
   const breaker = group.gauge(name.stageBreaker, {
@@ -281,6 +326,7 @@ function registerStages(meter: Meter, stats: Stats): void {
     result.observe(records, figures.recordsIn, { ...stage, [label.direction]: "in" });
     result.observe(records, figures.recordsOut, { ...stage, [label.direction]: "out" });
     result.observe(instances, figures.instancesCreated, stage);
+    usage(result, stage, figures);
     result.observe(retries, figures.retries, stage);
     result.observe(letters, figures.deadLetters, stage);
     result.observe(breaker, breakerLevels[figures.breaker], stage);

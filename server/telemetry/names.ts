@@ -5,6 +5,9 @@
  * @module
  */
 
+/** Where figures go whose own name found no room. */
+export const otherName = "other";
+
 /** Span names. */
 export const spanNames = {
   /** A unary call, SERVER; named as gRPC names the method. */
@@ -107,6 +110,16 @@ export const metricNames = {
   stageFailures: "leat.stage.failures",
   /** Instances made for a stage. Labels: as above. */
   stageInstances: "leat.stage.instances",
+  /** Instances of a stage that were dropped. Labels: as above and reason (`fault`, `memory`, `fresh`, `evicted`). */
+  stageInstancesDiscarded: "leat.stage.instances.discarded",
+  /** Processor time of a stage's runs, also of those that were stopped. Labels: as `leat.stage.executions`. */
+  stageCpu: "leat.stage.cpu.seconds",
+  /** The largest memory that an instance of the stage had. Labels: as above. */
+  stageMemory: "leat.stage.memory.high_water.bytes",
+  /** Lines that the stage's module logged. Labels: as above and outcome (`written`, `dropped`). */
+  stageLogLines: "leat.stage.log_lines",
+  /** Additions to the module's own counters. Labels: as above and outcome (`named`, `other`). */
+  stageCounterUpdates: "leat.stage.counter_updates",
   /** Records that were tried again. */
   stageRetries: "leat.stage.retries",
   /** Records that became dead letters. */
@@ -131,6 +144,8 @@ export const metricNames = {
   poolStopped: "leat.pool.stopped",
   /** Live instances over all workers. */
   poolInstances: "leat.pool.instances",
+  /** Their memory. */
+  poolInstanceBytes: "leat.pool.instances.bytes",
   /** Batches admitted and not yet answered. */
   admittedBatches: "leat.admission.batches",
   /** Their bytes. */

@@ -19,13 +19,8 @@ import {
   TimedCountSchema,
 } from "@leat/proto";
 import { type Clock, systemClock } from "../clock.ts";
-import {
-  batchSizeBounds,
-  type PipelineStats,
-  type StageStats,
-  type Stats,
-  type TimedCount,
-} from "./stats.ts";
+import type { StageStats, TimedCount } from "./stage-stats.ts";
+import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
 
 /** What a snapshot covers. */
 export interface SnapshotOptions {
@@ -46,7 +41,7 @@ export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): Metri
     time: timestamp(clock.nowMs()),
     startTime: timestamp(stats.startMs),
     pipelines: pipelines.map(pipelineMetrics),
-    pool: { ...pool, stopped: counts(pool.stopped) },
+    pool: { ...pool, instanceBytes: whole(pool.instanceBytes), stopped: counts(pool.stopped) },
     admission: {
       batches: admission.batches,
       streams: admission.streams,
@@ -103,6 +98,13 @@ function stageMetrics(stats: StageStats): StageMetrics {
     breaker: stats.breaker,
     breakerOpened: whole(stats.breakerOpened),
     deadLetters: whole(stats.deadLetters),
+    instancesDiscarded: counts(new Map(Object.entries(stats.instancesDiscarded))),
+    cpuNs: whole(stats.cpuUs * 1_000),
+    memoryHighWaterBytes: whole(stats.memoryHighWaterBytes),
+    logLines: whole(stats.logLines),
+    logLinesDropped: whole(stats.logLinesDropped),
+    counterUpdates: whole(stats.counterUpdates),
+    counterUpdatesUnnamed: whole(stats.counterUpdatesUnnamed),
   });
 }
 

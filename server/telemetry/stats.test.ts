@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { defaultLimits } from "../limits.ts";
-import { batchSizeBounds, PipelineStats, type StageIdentity, StageStats, Stats } from "./stats.ts";
+import { type StageIdentity, StageStats } from "./stage-stats.ts";
+import { batchSizeBounds, PipelineStats, Stats } from "./stats.ts";
 
 const upper1: StageIdentity = { stage: "upper", module: "upper", version: "1", digest: "sha256:aa" };
 const upper2: StageIdentity = { ...upper1, version: "2", digest: "sha256:bb" };

@@ -9,51 +9,14 @@
  */
 
 import { systemClock } from "../clock.ts";
-import { defaultLimits, type Limits } from "../limits.ts";
+import { defaultLimits } from "../limits.ts";
+import { otherName } from "./names.ts";
+import { addTo, type StageIdentity, StageStats, type StatsLimits, TimedCount } from "./stage-stats.ts";
 
 /** The inclusive upper bounds of the batch-size buckets, in records; one more bucket has none. */
 export const batchSizeBounds: readonly number[] = Object.freeze([
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000,
 ]);
-
-/** Where figures go whose own name found no room. */
-export const otherName = "other";
-
-/** The limits that bound the figures. */
-export type StatsLimits = Pick<
-  Limits,
-  | "maxPipelines"
-  | "maxInlinePipelines"
-  | "maxFormerStages"
-  | "maxFailureCodesPerStage"
-  | "maxCountersPerStage"
->;
-
-/** A count of events and the time they took together. */
-export class TimedCount {
-  /** How many. */
-  count = 0;
-  /** Their time in total, in nanoseconds. */
-  totalNs = 0;
-
-  /** Counts one event that took so many nanoseconds. */
-  add(ns: number): void {
-    this.count += 1;
-    this.totalNs += ns;
-  }
-}
-
-/** Which stage and which module version figures belong to. */
-export interface StageIdentity {
-  /** The stage's name. */
-  readonly stage: string;
-  /** The module's name. */
-  readonly module: string;
-  /** The module's version. */
-  readonly version: string;
-  /** The module's digest. */
-  readonly digest: string;
-}
 
 /** What became of callers' credentials. */
 export interface AccessStats {
@@ -85,75 +48,6 @@ export interface RolloutFigures {
   readonly same: number;
   readonly different: number;
   readonly dropped: number;
-}
-
-/** Adds to a count by name; a new name beyond `max` names counts under {@link otherName}. */
-function addTo(counts: Map<string, number>, name: string, delta: number, max: number): void {
-  const count = counts.get(name);
-  if (count !== undefined) counts.set(name, count + delta);
-  else if (counts.size < max) counts.set(name, delta);
-  else counts.set(otherName, (counts.get(otherName) ?? 0) + delta);
-}
-
-/** Figures of one stage with one module version. */
-export class StageStats {
-  /** The stage's name. */
-  readonly stage: string;
-  /** The module's name. */
-  module: string;
-  /** The module's version. */
-  version: string;
-  /** The module's digest. */
-  digest: string;
-  /** Runs of the stage and their time. */
-  readonly execute = new TimedCount();
-  /** Records that came into the stage. */
-  recordsIn = 0;
-  /** Records that left it. */
-  recordsOut = 0;
-  /** Records that failed in it, by code. */
-  readonly failures = new Map<string, number>();
-  /** Instances that were made for it. */
-  instancesCreated = 0;
-  /** Custom counters of the module, by name. */
-  readonly counters = new Map<string, number>();
-  /** Records that were tried again. */
-  retries = 0;
-  /** Records that became dead letters. */
-  deadLetters = 0;
-  /** The state of the breaker of the stage's module version. */
-  breaker: "closed" | "open" | "half_open" = "closed";
-  /** How often that breaker opened. */
-  breakerOpened = 0;
-  readonly #limits: StatsLimits;
-
-  constructor(identity: StageIdentity, limits: StatsLimits = defaultLimits) {
-    this.stage = identity.stage;
-    this.module = identity.module;
-    this.version = identity.version;
-    this.digest = identity.digest;
-    this.#limits = limits;
-  }
-
-  /** Counts records that failed with a code; codes beyond `maxFailureCodesPerStage` count as `other`. */
-  addFailure(code: string, n = 1): void {
-    addTo(this.failures, code, n, this.#limits.maxFailureCodesPerStage);
-  }
-
-  /** Adds to a custom counter; names beyond `maxCountersPerStage` count as `other`. What is not finite is ignored. */
-  addCounter(name: string, delta: number): void {
-    if (Number.isFinite(delta)) addTo(this.counters, name, delta, this.#limits.maxCountersPerStage);
-  }
-
-  /** Whether these are the figures of that stage with that module version. */
-  is(identity: StageIdentity): boolean {
-    return (
-      this.digest === identity.digest &&
-      this.stage === identity.stage &&
-      this.version === identity.version &&
-      this.module === identity.module
-    );
-  }
 }
 
 /** Figures of one pipeline. */
@@ -247,6 +141,8 @@ export interface PoolStats {
   busy: number;
   /** Live instances over all workers. */
   instances: number;
+  /** The memory of these instances, in bytes. */
+  instanceBytes: number;
   /** Workers that were stopped, by reason: `timeout`, `cancelled`, `crash`, `out_of_memory`. */
   readonly stopped: Map<string, number>;
 }
@@ -294,7 +190,14 @@ export class Stats {
   /** When counting began, in milliseconds since the Unix epoch. */
   readonly startMs: number;
   /** The worker threads. */
-  readonly pool: PoolStats = { workers: 0, spares: 0, busy: 0, instances: 0, stopped: new Map() };
+  readonly pool: PoolStats = {
+    workers: 0,
+    spares: 0,
+    busy: 0,
+    instances: 0,
+    instanceBytes: 0,
+    stopped: new Map(),
+  };
   /** Callers' credentials. */
   access: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
   /** What is admitted at this moment. */

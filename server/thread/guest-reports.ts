@@ -1,53 +1,73 @@
 /**
- * Takes what guests log and count to the main thread, within bounds.
+ * Takes what guests log and count to the main thread, within bounds: however much they say, it gets so many lines
+ * a second and so many names of counters.
  *
  * @module
  */
 
 import type { MessagePort } from "node:worker_threads";
 import type { FromWorker } from "../bridge/from-worker.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import type { Limits } from "../limits.ts";
 import type { GuestSink } from "../stages/run-context.ts";
+import { otherName } from "../telemetry/names.ts";
+
+/** What a worker's guests may say. */
+export type GuestReportLimits = Pick<
+  Limits,
+  "maxStages" | "maxLogLinesPerSecond" | "maxStageLogLinesPerSecond" | "maxCountersPerStage"
+>;
 
 /** Rate-limits log lines and gathers counters until they are flushed. */
 export class GuestReports implements GuestSink {
-  readonly #port: MessagePort;
-  readonly #limits: Readonly<Limits>;
+  readonly #port: Pick<MessagePort, "postMessage">;
+  readonly #limits: Readonly<GuestReportLimits>;
+  readonly #clock: Clock;
   readonly #counters = new Map<number, { pipeline: number; stage: number; deltas: Map<string, number> }>();
-  #second = 0;
+  #second = Number.NEGATIVE_INFINITY;
   #lines = 0;
-  #dropped = 0;
+  /** Lines in this second by stage; has an entry only for those that were passed on. */
+  readonly #linesOfStage = new Map<number, number>();
 
-  constructor(port: MessagePort, limits: Readonly<Limits>) {
+  constructor(
+    port: Pick<MessagePort, "postMessage">,
+    limits: Readonly<GuestReportLimits>,
+    clock: Clock = systemClock,
+  ) {
     this.#port = port;
     this.#limits = limits;
+    this.#clock = clock;
   }
 
-  log(pipeline: number, stage: number, level: number, text: string): void {
-    const second = Math.floor(performance.now() / 1000);
+  log(pipeline: number, stage: number, level: number, text: string): boolean {
+    const second = Math.floor(this.#clock.nowMs() / 1000);
     if (second !== this.#second) {
       this.#second = second;
       this.#lines = 0;
+      this.#linesOfStage.clear();
     }
-    if (this.#lines >= this.#limits.maxLogLinesPerSecond) {
-      this.#dropped++;
-      return;
-    }
+    if (this.#lines >= this.#limits.maxLogLinesPerSecond) return false;
+    const key = this.#keyOf(pipeline, stage);
+    const lines = this.#linesOfStage.get(key) ?? 0;
+    if (lines >= this.#limits.maxStageLogLinesPerSecond) return false;
     this.#lines++;
-    this.#post({ type: "log", pipeline, stage, level, text, dropped: this.#dropped });
-    this.#dropped = 0;
+    this.#linesOfStage.set(key, lines + 1);
+    this.#post({ type: "log", pipeline, stage, level, text });
+    return true;
   }
 
-  count(pipeline: number, stage: number, name: string, delta: number): void {
-    const key = pipeline * this.#limits.maxStages + stage;
+  count(pipeline: number, stage: number, name: string, delta: number): boolean {
+    const key = this.#keyOf(pipeline, stage);
     let entry = this.#counters.get(key);
     if (entry === undefined) {
       entry = { pipeline, stage, deltas: new Map() };
       this.#counters.set(key, entry);
     }
-    const sum = entry.deltas.get(name);
-    if (sum === undefined && entry.deltas.size >= this.#limits.maxCountersPerStage) return;
-    entry.deltas.set(name, (sum ?? 0) + delta);
+    const { deltas } = entry;
+    const named = deltas.has(name) || deltas.size < this.#limits.maxCountersPerStage;
+    const kept = named ? name : otherName;
+    deltas.set(kept, Math.min((deltas.get(kept) ?? 0) + delta, Number.MAX_VALUE));
+    return named;
   }
 
   /** Sends the counters gathered so far. Called when the worker runs out of work, and now and then while it has some. */
@@ -57,6 +77,10 @@ export class GuestReports implements GuestSink {
       this.#post({ type: "counters", pipeline, stage, deltas: [...deltas] });
     }
     this.#counters.clear();
+  }
+
+  #keyOf(pipeline: number, stage: number): number {
+    return pipeline * this.#limits.maxStages + stage;
   }
 
   #post(message: FromWorker): void {

@@ -183,12 +183,17 @@ class TooManyRecords extends Error {
   }
 }
 
+/** The largest value of a word. */
+const maxWord = 2 ** 31 - 1;
+
 /** Writes what is measured of each stage into the slot. */
 class SlotProbe implements StageProbe {
   slot = 0;
   readonly #memory: SlotMemory;
   readonly #budget: InstanceBudget;
   readonly #ledger: CrashLedger | undefined;
+  /** The thread's processor time when it was last read, in microseconds. */
+  #cpuUs = 0;
 
   constructor(memory: SlotMemory, budget: InstanceBudget, ledger: CrashLedger | undefined) {
     this.#memory = memory;
@@ -203,6 +208,7 @@ class SlotProbe implements StageProbe {
     // A stage that does not end must not leave the figures of a batch that was in the slot before.
     const entry = this.#memory.stage(this.slot, stage);
     words.fill(0, entry, entry + StageWord.size);
+    if (stage === 0) this.#usedUs();
     const at = this.#memory.timesOf(this.slot) + 2 + 2 * stage;
     const nowMs = systemClock.nowMs();
     times[at] = nowMs;
@@ -221,9 +227,16 @@ class SlotProbe implements StageProbe {
     words[entry + StageWord.recordsIn] = recordsIn;
     words[entry + StageWord.recordsOut] = recordsOut;
     words[entry + StageWord.recordsFailed] = recordsFailed;
-    words[entry + StageWord.instancesCreated] = runner.instancesCreated;
-    words[entry + StageWord.faults] = runner.faults;
+    words[entry + StageWord.cpuUs] = this.#usedUs();
     times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = systemClock.nowMs();
     this.#budget.touch(runner);
+  }
+
+  /** The thread's processor time since this was last asked: what lies between two stages counts to the second. */
+  #usedUs(): number {
+    const { user, system } = process.threadCpuUsage();
+    const beforeUs = this.#cpuUs;
+    this.#cpuUs = user + system;
+    return Math.min(this.#cpuUs - beforeUs, maxWord);
   }
 }

@@ -54,7 +54,7 @@ export class WorkerLoop {
     this.#completed = new RingWriter(this.#memory, "complete");
     this.#reports = new GuestReports(port, limits);
     this.#context = new RunContext(this.#memory, limits, this.#reports);
-    this.#budget = new InstanceBudget(limits.maxInstancesPerWorker);
+    this.#budget = new InstanceBudget(limits, (bytes) => this.#context.instanceBytes(bytes));
     this.#ledger = ledger && new CrashLedger(ledger);
     this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget, this.#ledger);
   }
@@ -148,6 +148,7 @@ export class WorkerLoop {
       case "drop":
         this.#pipelines.get(message.id)?.discard();
         this.#pipelines.delete(message.id);
+        this.#budget.refresh();
         return;
       case "input":
         this.#inputs.set(message.slot, message.bytes);

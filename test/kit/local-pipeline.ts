@@ -100,8 +100,8 @@ export class LocalPipeline {
 
   constructor(spec: PipelineSpec, limits: Readonly<Limits>) {
     this.memory = new SlotMemory(layoutFor(limits));
-    const context = new RunContext(this.memory, limits, { log: () => {}, count: () => {} });
-    const budget = new InstanceBudget(limits.maxInstancesPerWorker);
+    const context = new RunContext(this.memory, limits, { log: () => true, count: () => true });
+    const budget = new InstanceBudget(limits);
     this.runner = new PipelineRunner(spec, context, budget.admit);
     this.#slots = new SlotRunner(this.memory, context, this.#channel.port1, budget, undefined);
     this.#channel.port1.unref();
