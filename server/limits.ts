@@ -91,6 +91,13 @@ export interface Limits {
   maxStreamWindow: number;
   /** Streams open at once. Default 10,000. */
   maxStreams: number;
+  /**
+   * Streams of HTTP/2 that a client may reset on one connection at once, as by cancelling calls; with more the connection is ended. They
+   * come back at `maxStreamResetsPerSecond`. Default 10,000.
+   */
+  maxStreamResets: number;
+  /** Resets a second that one connection may go on with. Default 1,000. */
+  maxStreamResetsPerSecond: number;
   /** Batches admitted and not yet answered, over all calls. Default 4,096. */
   maxAdmittedBatches: number;
   /**
@@ -261,6 +268,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxCompiledModuleBytes: 256 * MiB,
   maxStreamWindow: 32,
   maxStreams: 10_000,
+  maxStreamResets: 10_000,
+  maxStreamResetsPerSecond: 1_000,
   maxAdmittedBatches: 4_096,
   maxQueueDelayMs: 1_000,
   maxAdmittedBytes: 256 * MiB,

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Metadata, StatusObject } from "@grpc/grpc-js";
+import { status as grpcStatus } from "@grpc/grpc-js";
 import { RpcStatusSchema } from "@leat/proto";
 import { toHeaders } from "./headers.ts";
 
@@ -11,6 +12,18 @@ function isCode(code: number): code is Code {
 }
 
 /**
+ * How grpc-js tells that HTTP/2 ended a call with INTERNAL_ERROR before the server gave a status: as INTERNAL, where gRPC calls a connection that was lost
+ * UNAVAILABLE. It is how a server ends a connection of which it has had too many resets, with all calls on it.
+ */
+const lostStream = /^Received RST_STREAM with code 2 /;
+
+function isLost({ code, details, metadata }: StatusObject): boolean {
+  return (
+    code === grpcStatus.INTERNAL && lostStream.test(details) && Object.keys(metadata.getMap()).length === 0
+  );
+}
+
+/**
  * Makes the error that a call ended with from its status: the code and the message, what the server
  * put into headers and trailers, and the messages in `grpc-status-details-bin`.
  *
@@ -18,7 +31,8 @@ function isCode(code: number): code is Code {
  * @internal
  */
 export function errorFromStatus(status: StatusObject, header: Metadata | undefined): ConnectError {
-  const code = isCode(status.code) ? status.code : Code.Unknown;
+  const known = isCode(status.code) ? status.code : Code.Unknown;
+  const code = isLost(status) ? Code.Unavailable : known;
   const message = isCode(status.code) ? status.details : `status ${status.code}: ${status.details}`;
   const error = new ConnectError(message, code, toHeaders(header, status.metadata));
   const packed = status.metadata.get(detailsKey)[0];

@@ -5,7 +5,7 @@ import { ConnectError } from "@connectrpc/connect";
 import type { Metadata, StatusObject } from "@grpc/grpc-js";
 import { status as grpcStatus } from "@grpc/grpc-js";
 import type { ByteCall, CallRequest, CallSettings } from "./call.ts";
-import { cancelOnAbort, createCall, deserialize, serialize, writeFlags } from "./call.ts";
+import { cancelCall, cancelOnAbort, createCall, deserialize, serialize, writeFlags } from "./call.ts";
 import { toHeaders } from "./headers.ts";
 import { errorFromAbort, errorFromStatus } from "./status.ts";
 
@@ -94,7 +94,7 @@ class StreamingCall<I extends DescMessage, O extends DescMessage> {
   /** Ends the call early; what has not been read is lost. */
   cancel(error?: ConnectError): void {
     this.#failure ??= error;
-    if (!this.#end) this.#call.cancelWithStatus(grpcStatus.CANCELLED, "cancelled by the consumer");
+    if (!this.#end) cancelCall(this.#call, "cancelled by the consumer");
   }
 
   #pullInput(): void {

@@ -19,6 +19,7 @@ import { FlowWindows } from "./flow-window.ts";
 import { controlDefinitions } from "./grpc-control.ts";
 import { guardingCalls } from "./guarded-call.ts";
 import type { HealthBoard } from "./health.ts";
+import { limitHttp2 } from "./http2-options.ts";
 import { endingWatches } from "./open-watches.ts";
 import { addReflection } from "./reflection.ts";
 import { type Reply, serializeReply, transformReply } from "./reply.ts";
@@ -82,6 +83,7 @@ export class GrpcDoor {
       "grpc.keepalive_permit_without_calls": 1,
       ...(engine.gate && { interceptors: [guardingCalls(engine.gate, engine.statuses)] }),
     });
+    limitHttp2(this.#server, engine.limits);
     this.#server.addService(transformDefinition, {
       transform: (
         call: ServerUnaryCall<TransformView | MalformedView, Reply>,

@@ -65,7 +65,11 @@ export class HttpDoor {
         requestGate: (context) => enter(engine, gate, context),
       }),
     });
-    this.#front = new HttpFront((request, response) => this.#handle(request, response), options.certificates);
+    this.#front = new HttpFront(
+      (request, response) => this.#handle(request, response),
+      options.certificates,
+      engine.limits,
+    );
   }
 
   #handle(request: AnyRequest, response: AnyResponse): void {

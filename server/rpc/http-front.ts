@@ -22,6 +22,8 @@ import {
   type Socket,
 } from "node:net";
 import type { Certificates, LoadedCertificates } from "../access/certificates.ts";
+import type { Limits } from "../limits.ts";
+import { http2Options } from "./http2-options.ts";
 
 /** A request of either version. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -38,6 +40,7 @@ const firstBytesMs = 10_000;
 
 /** Listens on one address. */
 export class HttpFront {
+  readonly #limits: Readonly<Limits>;
   readonly #server: NetServer | Http2SecureServer;
   /** Connections, with the HTTP/1.1 requests that are being answered on each. */
   readonly #sockets = new Map<Socket, number>();
@@ -46,7 +49,8 @@ export class HttpFront {
   readonly #stopCertificates: (() => void) | undefined;
   #finishing = false;
 
-  constructor(handle: Handle, certificates: Certificates | undefined) {
+  constructor(handle: Handle, certificates: Certificates | undefined, limits: Readonly<Limits>) {
+    this.#limits = limits;
     const counted: Handle = (request, response) => {
       if (request.httpVersionMajor === 1) {
         this.#count(request.socket, 1);
@@ -65,7 +69,7 @@ export class HttpFront {
 
   #plain(handle: Handle): NetServer {
     const http1 = createServer(handle);
-    const http2 = createHttp2Server(handle);
+    const http2 = createHttp2Server(http2Options(this.#limits), handle);
     this.#keepSessions(http2);
     return createNetServer((socket) => this.#sort(socket, http1, http2));
   }
@@ -74,6 +78,7 @@ export class HttpFront {
     const { clientCa, clientAuth } = certificates.files;
     const server = createSecureServer(
       {
+        ...http2Options(this.#limits),
         ...contextOf(certificates.current),
         allowHTTP1: true,
         requestCert: clientCa !== undefined,

@@ -1,3 +1,4 @@
+import { Code } from "@leat/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { failureOf } from "../kit/call-error.ts";
 import { recordsAtWork } from "../kit/inventory.ts";
@@ -110,4 +111,34 @@ test("records that run one by one stop between two of them, though their module 
   await failureOf(call.response);
   await kit.idle();
   expect(executed()).toBe(before);
+});
+
+test.each([0, 1, 2, 3, 4, 6, 8])(
+  "a call of the SDK that is cancelled after %i microtasks, before it has left or just then, runs nowhere",
+  async (microtasks) => {
+    await kit.leat.connect(5_000);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = kit.leat.transform("marked", [{ value: "~" }], { signal });
+    const outcome = expect(call).rejects.toMatchObject({ code: Code.Canceled });
+    for (let turn = 0; turn < microtasks; turn++) await null;
+    controller.abort();
+    await outcome;
+    // A call behind it on the same connection: by then the server has all that was sent before.
+    await kit.leat.modules.listModules({});
+    await kit.idle();
+  },
+);
+
+test.each([0, 1, 2, 3, 4, 6, 8])("so does a stream that is ended after %i microtasks", async (microtasks) => {
+  await kit.leat.connect(5_000);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const results = Array.fromAsync(kit.leat.stream("marked", [{ value: "~" }], { signal }));
+  const outcome = expect(results).rejects.toMatchObject({ code: Code.Canceled });
+  for (let turn = 0; turn < microtasks; turn++) await null;
+  controller.abort();
+  await outcome;
+  await kit.leat.modules.listModules({});
+  await kit.idle();
 });
