@@ -5,6 +5,7 @@
  */
 
 import type { AccessControl } from "./access/access-control.ts";
+import { Reload } from "./access/reload.ts";
 import { Admission } from "./admission/admission.ts";
 import type { Clock } from "./clock.ts";
 import { makeDataPath } from "./data-path.ts";
@@ -13,6 +14,7 @@ import type { Pool } from "./pool/pool.ts";
 import type { Registry } from "./registry/registry.ts";
 import { Engine } from "./rpc/engine.ts";
 import { Statuses } from "./rpc/status.ts";
+import type { SignaturePolicy } from "./signing/signature-policy.ts";
 import type { DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { RegistryStore } from "./store/registry-store.ts";
@@ -43,6 +45,8 @@ export interface CoreOptions {
   readonly supervision: SupervisionFiles | undefined;
   /** Who may call. Closed with the rest. */
   readonly access: AccessControl;
+  /** What is asked of modules' signatures. */
+  readonly policy: SignaturePolicy;
 }
 
 /** The files through which a server process and its supervisor talk beyond the process's death. */
@@ -63,6 +67,8 @@ export interface Core {
   readonly engine: Engine;
   /** All figures in Prometheus's text format. */
   prometheusText(): Promise<string>;
+  /** Looks at the files of signing keys at once. Resolves when what has changed is taken or refused. */
+  checkSigningKeys(): Promise<void>;
   /** Ends workers and telemetry. */
   close(): Promise<void>;
 }
@@ -85,13 +91,7 @@ export function makeCore(options: CoreOptions): Core {
     quarantine,
     ledger,
   });
-  stats.quarantined = () =>
-    registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
-  stats.rollouts = () => registry.rollouts.figures();
-  stats.deadLetters = () => ({
-    ...options.deadLetters.kept,
-    failed: options.deadLetters.status.t === "failed",
-  });
+  readFigures(stats, registry, options.deadLetters);
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => {
@@ -113,6 +113,7 @@ export function makeCore(options: CoreOptions): Core {
       return takeSnapshot(stats, { pipeline, clock });
     },
   });
+  const keys = watchKeys(options, registry);
   const stopChecks = options.access.gate && checkCallers(engine, limits.accessCheckMs);
   return {
     limits,
@@ -125,8 +126,10 @@ export function makeCore(options: CoreOptions): Core {
       refresh();
       return metrics.prometheusText();
     },
+    checkSigningKeys: async () => keys?.check(),
     close: async () => {
       stopChecks?.();
+      keys?.close();
       options.access.close();
       await pool.close();
       await options.deadLetters.close();
@@ -137,10 +140,34 @@ export function makeCore(options: CoreOptions): Core {
   };
 }
 
+/** Lets the figures show what the registry and the store know. */
+function readFigures(stats: Stats, registry: Registry, deadLetters: DeadLetterStore): void {
+  stats.quarantined = () =>
+    registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
+  stats.rollouts = () => registry.rollouts.figures();
+  stats.signatures.refused = () => registry.signatures.refusedCount;
+  stats.deadLetters = () => ({ ...deadLetters.kept, failed: deadLetters.status.t === "failed" });
+}
+
 /** Ends streams of callers whose credentials have expired, also where nothing comes. @returns a function that stops that */
 function checkCallers(engine: Engine, intervalMs: number): () => void {
   const timer = setInterval(() => {
     for (const stream of [...engine.streams]) stream.checkCaller();
   }, intervalMs).unref();
   return () => clearInterval(timer);
+}
+
+/** Takes the keys anew when their files change, and judges the modules that are loaded by them. */
+function watchKeys({ policy, limits, logger }: CoreOptions, registry: Registry): Reload | undefined {
+  if (policy.files.length === 0) return undefined;
+  return new Reload({
+    what: "the list of signing keys",
+    files: () => policy.files,
+    take: () => {
+      policy.reload();
+      return registry.checkSignatures();
+    },
+    intervalMs: limits.accessCheckMs,
+    logger,
+  });
 }

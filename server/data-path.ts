@@ -17,9 +17,12 @@ import { GuestTalk } from "./outcome/guest-talk.ts";
 import type { Crossing } from "./pool/crossing.ts";
 import { Pool, type PoolEvents } from "./pool/pool.ts";
 import { startThread } from "./pool/thread-link.ts";
+import { ModuleSignatures } from "./registry/module-signatures.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
+import { refusalOf } from "./registry/standing.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
+import type { SignaturePolicy } from "./signing/signature-policy.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { RegistryStore } from "./store/registry-store.ts";
@@ -41,6 +44,8 @@ export interface DataPathOptions {
   readonly registryStore: RegistryStore;
   readonly deadLetters: DeadLetterSink | undefined;
   readonly quarantine: Quarantine;
+  /** What is asked of modules' signatures. */
+  readonly policy: SignaturePolicy;
   /** Where the process says what it runs; undefined where nobody supervises it. */
   readonly ledger: LedgerRows | undefined;
 }
@@ -73,7 +78,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     limits,
     () => pool,
     (crossing) => {
-      const refused = refusalBefore(options.quarantine, crossing) ?? breakers.admit(crossing);
+      const refused = refusalBefore(options.quarantine, signatures, crossing) ?? breakers.admit(crossing);
       if (refused !== undefined) completion.abandon(crossing, refused);
       return refused === undefined;
     },
@@ -84,6 +89,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     guest: (message) => guests.take(message),
   });
   const cache = new CompiledModuleCache(limits);
+  const signatures = makeSignatures(options);
   const registry: Registry = new Registry({
     limits,
     clock,
@@ -92,6 +98,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     cache,
     pool,
     quarantine: options.quarantine,
+    signatures,
     ledger: options.ledger,
     onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
     onUnloaded: (digest) => breakers.forget(digest),
@@ -167,15 +174,56 @@ function countStop(
   }
 }
 
-/** A crossing that nobody waits for, or of which a module is held, does not run. @returns the error to answer it with, or undefined */
-function refusalBefore(quarantine: Quarantine, crossing: Crossing): LeatError | undefined {
+/** A crossing that nobody waits for, or of which a module must not run, does not. @returns the error to answer it with, or undefined */
+function refusalBefore(
+  quarantine: Quarantine,
+  signatures: ModuleSignatures,
+  crossing: Crossing,
+): LeatError | undefined {
   if (crossing.cancelledMs !== undefined) return leatError("CANCELLED");
-  if (quarantine.empty || crossing.purpose !== "serve") return undefined;
+  if ((quarantine.empty && signatures.noneRefused) || crossing.purpose !== "serve") return undefined;
   for (const { digest, module, version } of crossing.pipeline.spec.stages) {
-    const refused = quarantine.refusal(digest, `${module}@${version}`);
+    const refused = refusalOf({ quarantine, signatures }, { digest, name: module, version });
     if (refused !== undefined) return refused;
   }
   return undefined;
+}
+
+/** What is known of modules' signatures; what comes of it is logged and counted. */
+function makeSignatures({
+  clock,
+  limits,
+  logger,
+  moduleStore,
+  policy,
+  stats,
+}: DataPathOptions): ModuleSignatures {
+  const outcomes = stats.signatures.loads;
+  return new ModuleSignatures({
+    policy,
+    store: moduleStore,
+    limits,
+    clock,
+    onLoad: ({ module, problem, refused }) => {
+      const outcome = problem?.reason ?? "verified";
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (problem === undefined) return;
+      const { reason, message } = problem;
+      logger.warn(
+        { module, reason, problem: message },
+        refused ? "a module is refused" : "a module is taken all the same",
+      );
+    },
+    onChange: ({ module, problem, refused }) => {
+      if (problem === undefined) logger.info({ module }, "a module's signature counts");
+      else if (refused)
+        logger.error(
+          { module, problem: problem.message },
+          "a module is not served any more, for its signature",
+        );
+      else logger.warn({ module, problem: problem.message }, "a module's signature does not count");
+    },
+  });
 }
 
 function logRollout(logger: Logger, { base, candidate, mode, state }: Rollout): void {

@@ -115,6 +115,30 @@ export const catalogue = {
     (d: { module: string; digest: string; since: string; until: string; problem: string }) =>
       `module ${d.module} is in quarantine since ${d.since} until ${d.until}: ${d.problem}`,
   ),
+  MODULE_UNSIGNED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string }) => `module ${d.module} has no signature, and this server asks for one`,
+  ),
+  MODULE_SIGNATURE_MALFORMED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; problem: string }) =>
+      `the signature of module ${d.module} cannot be read: ${d.problem}`,
+  ),
+  MODULE_SIGNATURE_INVALID: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; key: string; problem: string }) =>
+      `the signature of module ${d.module} in the name of key ${d.key} is wrong: ${d.problem}`,
+  ),
+  MODULE_SIGNER_UNKNOWN: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; keys: string }) =>
+      `module ${d.module} is signed by no key that this server knows (it names: ${d.keys})`,
+  ),
+  MODULE_SIGNER_REFUSED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; key: string; problem: string }) =>
+      `module ${d.module} is signed by key ${d.key}, which ${d.problem}`,
+  ),
   MODULE_NOT_ACTIVE: entry(
     "FAILED_PRECONDITION",
     (d: { module: string; versions: string }) =>

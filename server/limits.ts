@@ -75,6 +75,12 @@ export interface Limits {
   maxModules: number;
   /** Versions that were ever loaded, unloaded ones too: what they are bound to is remembered. Default 100,000. */
   maxModuleVersions: number;
+  /** Signatures that one module may carry: each is tried with every key that it may mean. Default 16. */
+  maxSignatures: number;
+  /** What a module's signatures may take, in it or beside it. Default 16 KiB. */
+  maxSignatureBytes: number;
+  /** Keys in the list of those whose signatures count. Default 64. */
+  maxSigningKeys: number;
   /** Activations of one module name that are remembered. Default 100. */
   maxActivationHistory: number;
   /** Revisions of one pipeline that are kept. Default 100. */
@@ -225,7 +231,7 @@ export interface Limits {
   maxKeyFetchMs: number;
   /** Lines in the log a second about refused calls; further ones are counted. Default 10. */
   maxRefusalLinesPerSecond: number;
-  /** How often the files of certificates and access are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
+  /** How often the files of certificates, access and signing keys are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
   accessCheckMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
   maxDrainMs: number;
@@ -260,6 +266,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxInlinePipelines: 256,
   maxModules: 10_000,
   maxModuleVersions: 100_000,
+  maxSignatures: 16,
+  maxSignatureBytes: 16 * KiB,
+  maxSigningKeys: 64,
   maxActivationHistory: 100,
   maxPipelineRevisions: 100,
   maxShadowBatches: 8,

@@ -19,6 +19,7 @@ import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
+import { noSignatures, type SignatureOptions, SignaturePolicy } from "./signing/signature-policy.ts";
 import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import { FileModuleStore } from "./store/module-files.ts";
 import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
@@ -43,6 +44,8 @@ export interface ServerOptions {
   readonly tls?: TlsFiles | undefined;
   /** The access file, which says who may do what. Default: everybody may do everything. */
   readonly accessFile?: string | undefined;
+  /** What is asked of modules' signatures. Default: nothing. */
+  readonly signatures?: SignatureOptions;
   /** Lets others reach the server although it has no TLS or asks nobody who they are. Default false. */
   readonly insecureExpose?: boolean;
   /** Limits that differ from the defaults. */
@@ -81,7 +84,7 @@ export interface LeatServer extends AsyncDisposable {
   readonly stats: Stats;
   /** The records that pipelines gave up on. */
   readonly deadLetters: DeadLetterStore;
-  /** Looks at the files of certificates and access at once, rather than at the next `accessCheckMs`. Resolves when what has changed is taken or refused. */
+  /** Looks at the files of certificates, access and signing keys at once, rather than at the next `accessCheckMs`. Resolves when what has changed is taken or refused. */
   checkAccessFiles(): Promise<void>;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
@@ -121,6 +124,7 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     { accessFile: options.accessFile, tls: options.tls },
     { limits, clock, logger },
   );
+  const policy = new SignaturePolicy(options.signatures ?? noSignatures, limits);
   const telemetry = await startTelemetry({
     serviceVersion: serverVersion,
     log: logger,
@@ -128,7 +132,7 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const { tracer, supervision } = options;
   const stores = openStores(options, limits, clock, logger);
-  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, access, ...stores });
+  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, access, policy, ...stores });
   const server = new RunningServer(core, access, options);
   await server.start();
   return server;
@@ -193,7 +197,11 @@ class RunningServer implements LeatServer {
       prometheusText: core.prometheusText,
       certificates,
       hosts: options.httpHosts,
-      remarks: () => [...quarantineRemarks(core.registry), ...storeRemarks(this.deadLetters)],
+      remarks: () => [
+        ...quarantineRemarks(core.registry),
+        ...signatureRemarks(core.registry),
+        ...storeRemarks(this.deadLetters),
+      ],
     });
   }
 
@@ -234,8 +242,8 @@ class RunningServer implements LeatServer {
     );
   }
 
-  checkAccessFiles(): Promise<void> {
-    return this.#access.check();
+  async checkAccessFiles(): Promise<void> {
+    await Promise.all([this.#access.check(), this.#core.checkSigningKeys()]);
   }
 
   drain(): Promise<void> {
@@ -281,6 +289,11 @@ function quarantineRemarks(registry: Registry): string[] {
       held.heldUntilMs === "released" ? "it is released" : new Date(held.heldUntilMs).toISOString();
     return `quarantined: ${module} since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
   });
+}
+
+/** A line for each module that is kept from running for its signature. */
+function signatureRemarks(registry: Registry): string[] {
+  return registry.signatures.refusals().map(({ message }) => `refused: ${message}`);
 }
 
 /** A line while the store cannot be used: calls are served all the same. */

@@ -17,7 +17,7 @@ export interface ReloadOptions {
   /** The files at this moment. */
   readonly files: () => readonly string[];
   /** Takes what changed. What it throws is logged, and nothing has changed then. */
-  readonly take: () => void;
+  readonly take: () => unknown;
   readonly intervalMs: number;
   readonly logger: Pick<Logger, "info" | "error">;
 }
@@ -64,7 +64,7 @@ export class Reload {
     this.#seen = found;
     try {
       // The first time as well: the file may have changed since it was taken at the start.
-      take();
+      await take();
       if (!first) logger.info(`${what} was taken anew`);
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);

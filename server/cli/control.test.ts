@@ -44,7 +44,7 @@ describe("leat module", () => {
     expect(again.stdout).toMatch(/^had already loaded twice@1\.0\.0 /);
 
     const list = await leat(["module", "list"]);
-    expect(list.stdout).toMatch(/^NAME +VERSION +ACTIVE +STATE +SIZE +LOADED +DIGEST +USED BY\n/);
+    expect(list.stdout).toMatch(/^NAME +VERSION +ACTIVE +STATE +SIGNED BY +SIZE +LOADED +DIGEST +USED BY\n/);
     expect(list.stdout).toMatch(/^twice +1\.0\.0 +yes /m);
     const json = await leat(["module", "list", "twice", "--json"]);
     expect(JSON.parse(json.stdout)).toMatchObject([{ name: "twice", version: "1.0.0", active: true }]);

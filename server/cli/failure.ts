@@ -44,6 +44,8 @@ const advice: Readonly<Record<string, string>> = {
   PIPELINE_REVISION_CHANGED: '"leat pipeline history" tells by whom',
   DEAD_LETTER_NOT_FOUND: '"leat dead-letters list" shows what is kept',
   MODULE_INIT_FAILED: "give it a configuration that it takes",
+  MODULE_UNSIGNED: '"leat module sign" signs it; --signature gives the signature that lies beside it',
+  MODULE_SIGNER_UNKNOWN: "sign it with a key of the server's list, or add its key there",
   MODULE_QUARANTINED: '"leat module release" ends that, and so does another version',
   CREDENTIALS_MISSING: "give --token-file or LEAT_TOKEN, or a client certificate, before the subcommand",
   CREDENTIALS_EXPIRED: "get a fresh token",

@@ -37,9 +37,15 @@ async function loadModules(registry: Registry, folder: string): Promise<void> {
   for (const file of files) {
     const path = join(folder, file);
     const wasm = await readFile(path).catch(unreadable("modules", path));
+    // Beside the module, as "leat module sign --detached" writes it.
+    const beside = `${file}.sig`;
+    const signature = names.includes(beside)
+      ? await readFile(join(folder, beside)).catch(unreadable("modules", join(folder, beside)))
+      : new Uint8Array();
     const load = {
       ...parseModuleFileName(file),
       wasm,
+      signature,
       sampleConfigJson: "",
       dryRun: false,
       whenHeld: "keep" as const,

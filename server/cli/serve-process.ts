@@ -83,6 +83,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     httpHosts: config.httpHosts,
     tls: config.tls,
     accessFile: config.accessFile,
+    signatures: config.signatures,
     insecureExpose: config.insecureExpose,
     supervision,
     limits: config.limits,

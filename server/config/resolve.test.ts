@@ -38,6 +38,7 @@ describe("where nothing is set", () => {
       httpHosts: undefined,
       tls: undefined,
       accessFile: undefined,
+      signatures: { mode: "off", keysFile: undefined },
       insecureExpose: false,
       modulesFolder: undefined,
       pipelinesFile: undefined,

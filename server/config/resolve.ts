@@ -22,6 +22,7 @@ import {
   defaultLogLevel,
   limitsElsewhere,
 } from "./schema.ts";
+import type { SignatureMode } from "./signing-keys.ts";
 import { check, formatPath, type Path } from "./validate.ts";
 import { readYaml } from "./yaml-text.ts";
 
@@ -57,6 +58,8 @@ export interface ResolvedConfig {
   readonly tls: TlsConfig | undefined;
   /** The access file, absolute; undefined where everybody may do everything. */
   readonly accessFile: string | undefined;
+  /** What is asked of modules' signatures, and the list of keys, absolute. */
+  readonly signatures: { readonly mode: SignatureMode; readonly keysFile: string | undefined };
   /** Whether others may reach the server although it has no TLS or no access file. */
   readonly insecureExpose: boolean;
   /** The folder of modules to load at start, absolute. */
@@ -215,6 +218,10 @@ function combine(
       clientAuth: last(({ tls }) => tls?.clientAuth),
     }),
     accessFile: path(({ access }) => access),
+    signatures: signaturesOf(
+      last(({ signatures }) => signatures?.policy),
+      path(({ signatures }) => signatures?.keys),
+    ),
     insecureExpose: last(({ insecure }) => insecure?.expose) ?? false,
     modulesFolder: path(({ modules }) => modules),
     pipelinesFile: path(({ pipelines }) => pipelines),
@@ -246,6 +253,16 @@ function tlsOf({ cert, key, clientCa, clientAuth }: NonNullable<ConfigInput["tls
   throw new ConfigError([
     { where: "", key: missing, problem: "is not set; TLS needs a certificate and its key" },
   ]);
+}
+
+/** @throws ConfigError when signatures are asked for, and none could count */
+function signaturesOf(
+  mode: SignatureMode = "off",
+  keysFile: string | undefined,
+): ResolvedConfig["signatures"] {
+  if (mode === "off" || keysFile !== undefined) return { mode, keysFile };
+  const problem = `is not set; signatures.policy is ${mode}, and needs the list of keys whose signatures count`;
+  throw new ConfigError([{ where: "", key: "signatures.keys", problem }]);
 }
 
 function combineLimits(

@@ -24,6 +24,7 @@ import {
   toggle,
   url,
 } from "./kinds.ts";
+import { type SignatureMode, signatureModes } from "./signing-keys.ts";
 import { mapping, value } from "./validate.ts";
 
 /** Where gRPC listens unless told otherwise: on this machine only. */
@@ -132,6 +133,18 @@ const keys = {
     path,
     "none: everybody may do everything",
     "The access file: who may call, and what for ([security.md](security.md)). Taken anew when it changes.",
+  ),
+  signaturePolicy: key(
+    "signatures.policy",
+    oneOf(signatureModes),
+    "off",
+    "What is asked of modules ([security.md](security.md#signed-modules)): `off` looks at no signature, `warn` takes every module and logs what is wrong, `require` takes and runs none without a signature that counts.",
+  ),
+  signatureKeys: key(
+    "signatures.keys",
+    path,
+    "none",
+    "The list of keys whose signatures count. Taken anew when it or a key's file changes.",
   ),
   insecureExpose: key(
     "insecure.expose",
@@ -243,6 +256,7 @@ export interface ConfigInput {
       }
     | undefined;
   access?: string | undefined;
+  signatures?: { policy?: SignatureMode | undefined; keys?: string | undefined } | undefined;
   insecure?: { expose?: boolean | undefined } | undefined;
   modules?: string | undefined;
   pipelines?: string | undefined;
@@ -279,6 +293,10 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
     clientAuth: value(keys.tlsClientAuth.kind).optional(),
   }).optional(),
   access: value(keys.access.kind).optional(),
+  signatures: mapping({
+    policy: value(keys.signaturePolicy.kind).optional(),
+    keys: value(keys.signatureKeys.kind).optional(),
+  }).optional(),
   insecure: mapping({ expose: value(keys.insecureExpose.kind).optional() }).optional(),
   modules: value(keys.modules.kind).optional(),
   pipelines: value(keys.pipelines.kind).optional(),

@@ -14,7 +14,7 @@ import type { RegistryParts } from "./registry.ts";
 
 /** Steps that make an empty file, or one with a part of it, hold everything but earlier revisions of pipelines. */
 export function everything(
-  { limits, clock }: Pick<RegistryParts, "limits" | "clock">,
+  { limits, clock, signatures }: Pick<RegistryParts, "limits" | "clock" | "signatures">,
   modules: ModuleCatalog,
   pipelines: PipelineTable,
 ): RegistryStep[] {
@@ -25,7 +25,8 @@ export function everything(
     const { name, version } = bound;
     steps.push({ t: "load", module: { ...bound, ...nothing } }, { t: "unload", name, version, timeMs });
   }
-  for (const module of modules.list()) steps.push({ t: "load", module });
+  for (const module of modules.list())
+    steps.push({ t: "load", module }, { t: "signature", signature: signatures.stored(module) });
   for (const name of new Set(modules.list().map((module) => module.name))) {
     steps.push({ t: "deactivate", name });
     for (const activation of modules.history(name))

@@ -11,6 +11,7 @@ import { inspectModule } from "../module/inspect.ts";
 import type { ActivationCause, RegistryStep } from "../store/registry-store.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import { moduleEntry } from "./module-entry.ts";
+import type { AdmittedSignature, ModuleSignature } from "./module-signatures.ts";
 import { checkName } from "./names.ts";
 import { readConfig } from "./pipeline-definition.ts";
 import type { Preparation } from "./preparation.ts";
@@ -22,6 +23,8 @@ export interface ModuleLoad {
   /** Empty takes the first 12 digits of the digest. */
   readonly version: string;
   readonly wasm: Uint8Array;
+  /** The signature that lies beside the module. Default: none. */
+  readonly signature?: Uint8Array;
   /** Configuration for the warm-up; empty passes `{}` and forgives its refusal. */
   readonly sampleConfigJson: string;
   readonly dryRun: boolean;
@@ -40,8 +43,10 @@ export type WhenHeld = "refuse" | "keep";
 /** What a load gives. */
 export interface LoadedModule {
   readonly entry: ModuleEntry;
-  /** Whether this exact module was there already, so that nothing changed. */
+  /** Whether this exact module was there already, so that nothing changed but perhaps the signature beside it. */
   readonly alreadyLoaded: boolean;
+  /** Its signature, also where nothing was kept. */
+  readonly signature: ModuleSignature;
 }
 
 /** Makes a version the active one, together with the steps that come before. */
@@ -73,24 +78,31 @@ export class ModuleLoader {
     const configJson = readConfig(load.sampleConfigJson, "sample_config_json", limits);
     const digest = await digestOf(load.wasm);
     const version = load.version === "" ? digest.slice(7, 19) : load.version;
-    if (this.#parts.quarantine.held(digest) !== undefined) return this.#loadHeld(load, version, digest);
+    const same = this.#modules.find(load.name, version);
+    const admitted = await this.#parts.signatures.admit(
+      { ...load, version },
+      same?.digest === digest ? same : undefined,
+    );
+    if (this.#parts.quarantine.held(digest) !== undefined)
+      return this.#loadHeld(load, version, digest, admitted);
     const present = this.#present(load, version, digest);
-    if (present !== undefined) return this.#again(present, load);
+    if (present !== undefined) return this.#again(present, load, admitted);
     const compile = () => compileModule(load.wasm, limits);
     const compiled = await (this.#parts.ledger?.whileCompiling(digest, compile) ?? compile());
     this.#parts.onCompiled(compiled.compileUs);
     const entry = moduleEntry(load, { ...compiled, version, loadTimeMs: this.#parts.clock.nowMs() });
     await this.#preparation.module(entry, compiled, configJson, load.sampleConfigJson !== "");
-    if (load.dryRun) return { entry, alreadyLoaded: false };
+    const { signature } = admitted;
+    if (load.dryRun) return { entry, alreadyLoaded: false, signature };
     await this.#parts.store.put(entry.digest, load.wasm);
     this.#parts.cache.put(compiled);
-    await this.#keep(entry, load.noActivate !== true);
-    return { entry, alreadyLoaded: false };
+    await this.#keep(entry, signature, load.noActivate !== true);
+    return { entry, alreadyLoaded: false, signature };
   }
 
   /** Writes down that the module is there, whose binary is kept already. */
-  async #keep(entry: ModuleEntry, activate: boolean): Promise<void> {
-    const steps: RegistryStep[] = [{ t: "load", module: entry }];
+  async #keep(entry: ModuleEntry, signature: ModuleSignature, activate: boolean): Promise<void> {
+    const steps: RegistryStep[] = [{ t: "load", module: entry }, signatureStep(entry, signature)];
     try {
       if (activate) await this.#switchTo(entry, "load", steps);
       else {
@@ -98,19 +110,29 @@ export class ModuleLoader {
         this.#modules.add(entry);
       }
       this.#modules.setProblem(entry.digest, undefined);
+      this.#parts.signatures.keep(entry, signature);
     } catch (error) {
       await this.#forgetUnused(entry.digest);
       throw error;
     }
   }
 
-  /** The same bytes under the same name mend a binary that was lost. */
-  async #again(entry: ModuleEntry, load: ModuleLoad): Promise<LoadedModule> {
+  /** The same bytes under the same name mend a binary that was lost, and may bring another signature. */
+  async #again(
+    entry: ModuleEntry,
+    load: ModuleLoad,
+    { signature, renewed }: AdmittedSignature,
+  ): Promise<LoadedModule> {
+    const { store, records, signatures } = this.#parts;
     if (!load.dryRun && this.#modules.problemOf(entry.digest) !== undefined) {
-      await this.#parts.store.put(entry.digest, load.wasm);
+      await store.put(entry.digest, load.wasm);
       this.#modules.setProblem(entry.digest, undefined);
     }
-    return { entry, alreadyLoaded: true };
+    if (!load.dryRun) {
+      if (renewed) await records.commit([signatureStep(entry, signature)]);
+      signatures.keep(entry, signature);
+    }
+    return { entry, alreadyLoaded: true, signature };
   }
 
   /** The entry of a module that is there already. @throws LeatError when its place is taken, or there is none left */
@@ -124,18 +146,24 @@ export class ModuleLoader {
   }
 
   /** Keeps a module in quarantine without compiling it. It becomes active only where no other version is. */
-  async #loadHeld(load: ModuleLoad, version: string, digest: string): Promise<LoadedModule> {
+  async #loadHeld(
+    load: ModuleLoad,
+    version: string,
+    digest: string,
+    admitted: AdmittedSignature,
+  ): Promise<LoadedModule> {
     const { limits, quarantine, store, clock } = this.#parts;
     if (load.whenHeld !== "keep") quarantine.check(digest, `${load.name}@${version}`);
     const present = this.#present(load, version, digest);
-    if (present !== undefined) return this.#again(present, load);
+    if (present !== undefined) return this.#again(present, load, admitted);
     const inspected = inspectModule(load.wasm, limits);
     checkAbi(inspected);
     const loadTimeMs = clock.nowMs();
     const entry = moduleEntry(load, { version, digest, inspected, compileUs: 0, loadTimeMs });
     await store.put(digest, load.wasm);
-    await this.#keep(entry, this.#modules.active(load.name) === undefined);
-    return { entry, alreadyLoaded: false };
+    const { signature } = admitted;
+    await this.#keep(entry, signature, this.#modules.active(load.name) === undefined);
+    return { entry, alreadyLoaded: false, signature };
   }
 
   /** Lets go of a binary that no module has. */
@@ -144,4 +172,8 @@ export class ModuleLoader {
     this.#parts.cache.delete(digest);
     await this.#parts.store.delete(digest);
   }
+}
+
+function signatureStep({ name, version }: ModuleEntry, { detached, timeMs }: ModuleSignature): RegistryStep {
+  return { t: "signature", signature: { name, version, detached, timeMs } };
 }

@@ -13,7 +13,9 @@ import type { ModuleStore } from "../store/module-store.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import type { ModuleSignatures } from "./module-signatures.ts";
 import type { StageDefinition } from "./pipeline-definition.ts";
+import { checkMayRun } from "./standing.ts";
 
 let lastId = 0;
 
@@ -31,6 +33,7 @@ export interface BuilderParts {
   readonly store: ModuleStore;
   readonly cache: CompiledModuleCache;
   readonly quarantine: Quarantine;
+  readonly signatures: ModuleSignatures;
   readonly ledger: LedgerRows | undefined;
 }
 
@@ -46,7 +49,7 @@ export class PipelineBuilder {
 
   /**
    * @param resolve - finds modules instead of the catalog, when a change of the catalog is only tried
-   * @throws LeatError MODULE_NOT_FOUND, MODULE_QUARANTINED, or what compilation says
+   * @throws LeatError MODULE_NOT_FOUND, MODULE_QUARANTINED, what is wrong with a signature, or what compilation says
    */
   async build(
     name: string,
@@ -54,8 +57,7 @@ export class PipelineBuilder {
     resolve: ResolveModule = (reference) => this.#catalog.resolve(reference),
   ): Promise<PipelineSpec> {
     const entries = stages.map((stage) => resolve(stage.module));
-    for (const { digest, name: module, version } of entries)
-      this.#parts.quarantine.check(digest, `${module}@${version}`);
+    for (const entry of entries) checkMayRun(this.#parts, entry);
     const built = await Promise.all(
       stages.map((stage, index) => this.#buildStage(stage, entries[index] as ModuleEntry)),
     );
@@ -100,6 +102,7 @@ export class PipelineBuilder {
   ): Promise<CompiledModule> {
     const { limits, cache, ledger } = this.#parts;
     const read = (): Promise<Uint8Array> => this.#read(entry);
+    await this.#parts.signatures.see(entry, read);
     const compile = async (): Promise<CompiledModule> =>
       memoryBytes === limits.maxGuestMemoryBytes
         ? cache.load(entry.digest, read)

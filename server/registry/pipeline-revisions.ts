@@ -17,13 +17,14 @@ import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
 import type { RegistryParts } from "./registry.ts";
 import { readDefinition } from "./restore.ts";
+import { refusalOf } from "./standing.ts";
 import type { Turnstile } from "./turnstile.ts";
 
 /** How a pipeline is to be put. */
 export interface PutOptions {
   /** Who puts it; empty where that is not known. Default: empty. */
   readonly principal?: string;
-  /** What to do with one that runs a module in quarantine. Default: refuse it. */
+  /** What to do with one of a module that must not run now. Default: refuse it. */
   readonly whenHeld?: WhenHeld;
   /** The revision that serves now, or 0 for none. Default: whichever. */
   readonly expectedRevision?: number | undefined;
@@ -130,7 +131,7 @@ export class PipelineRevisions {
 
   #waitsForRelease(definition: Pipeline): boolean {
     return definition.stages.some(
-      (stage) => this.#parts.quarantine.held(this.#modules.resolve(stage.module).digest) !== undefined,
+      (stage) => refusalOf(this.#parts, this.#modules.resolve(stage.module)) !== undefined,
     );
   }
 

@@ -15,9 +15,10 @@ import { nextPipelineId, PipelineBuilder, type ResolveModule } from "./pipeline-
 import { readStages, type StageDefinition } from "./pipeline-definition.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
 import type { RegistryParts } from "./registry.ts";
+import { checkMayRun, refusalOf } from "./standing.ts";
 import { WarmUp, warmUpError } from "./warm-up.ts";
 
-/** A pipeline that may take the place of the one of its name; without a spec it waits for the end of a quarantine. */
+/** A pipeline that may take the place of the one of its name; without a spec it waits until its modules may run. */
 export interface PreparedPipeline {
   readonly definition: Pipeline;
   readonly spec: PipelineSpec | undefined;
@@ -39,9 +40,9 @@ export class Preparation {
     this.#warmUp = new WarmUp(parts.pool, parts.clock);
   }
 
-  /** A loaded module, compiled. @throws LeatError MODULE_FILE_BROKEN, MODULE_QUARANTINED, or what compilation says */
+  /** A loaded module, compiled. @throws LeatError MODULE_FILE_BROKEN, as {@link checkMayRun}, or what compilation says */
   compile(entry: ModuleEntry): Promise<CompiledModule> {
-    this.#parts.quarantine.check(entry.digest, `${entry.name}@${entry.version}`);
+    checkMayRun(this.#parts, entry);
     return this.#builder.compile(entry);
   }
 
@@ -112,7 +113,7 @@ export class Preparation {
       .filter(({ definition }) => definition.stages.some((stage) => stage.module === name));
   }
 
-  #isHeld({ digest }: ModuleEntry): boolean {
-    return this.#parts.quarantine.held(digest) !== undefined;
+  #isHeld(entry: ModuleEntry): boolean {
+    return refusalOf(this.#parts, entry) !== undefined;
   }
 }

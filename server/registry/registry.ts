@@ -21,6 +21,7 @@ import type { BookEntry } from "../supervision/quarantine-book.ts";
 import { everything } from "./kept-again.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
 import { type LoadedModule, type ModuleLoad, ModuleLoader } from "./module-loader.ts";
+import type { ModuleSignatures } from "./module-signatures.ts";
 import { checkName, parseReference } from "./names.ts";
 import { PipelineRevisions } from "./pipeline-revisions.ts";
 import { PipelineTable, type StoredPipeline } from "./pipeline-table.ts";
@@ -42,6 +43,7 @@ export interface RegistryParts {
   readonly cache: CompiledModuleCache;
   readonly pool: Pool;
   readonly quarantine: Quarantine;
+  readonly signatures: ModuleSignatures;
   /** Where it is said what is being compiled; undefined where nobody supervises the process. */
   readonly ledger: LedgerRows | undefined;
   /** Told how long each compilation of a loaded module took, in microseconds. */
@@ -69,6 +71,7 @@ export interface Activated {
 export class Registry {
   readonly modules: ModuleCatalog;
   readonly pipelines: PipelineTable;
+  readonly signatures: ModuleSignatures;
   readonly #parts: RegistryParts;
   readonly #preparation: Preparation;
   readonly #targets: Targets;
@@ -81,6 +84,7 @@ export class Registry {
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
+    this.signatures = parts.signatures;
     this.modules = new ModuleCatalog(parts.limits);
     this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
     parts.records.onLost(() => void this.#keepAgain());
@@ -123,7 +127,20 @@ export class Registry {
    * @throws LeatError STORE_UNAVAILABLE
    */
   restore(): Promise<Restored> {
-    return this.#turnstile.run(() => restore(this.#parts, this.modules, this.pipelines));
+    return this.#turnstile.run(async () => {
+      const restored = await restore(this.#parts, this.modules, this.pipelines);
+      this.signatures.restore(this.modules.list(), restored.signatures);
+      await this.signatures.check(this.modules.list());
+      return restored;
+    });
+  }
+
+  /** Judges the signatures of all modules by the keys that are known now. Those that do not count any more run no longer. */
+  checkSignatures(): Promise<void> {
+    return this.#turnstile.run(async () => {
+      const refused = await this.signatures.check(this.modules.list());
+      for (const entry of refused) this.rollouts.refused(entry);
+    });
   }
 
   /**
@@ -213,6 +230,7 @@ export class Registry {
       else if (this.modules.isActive(entry)) steps.push({ t: "deactivate", name });
       await this.#parts.records.commit(steps);
       const { digestStillUsed } = this.modules.remove(entry);
+      this.signatures.forget(entry);
       if (next !== undefined) this.modules.activate(next);
       if (!digestStillUsed) {
         this.pipelines.dropInlineOf(entry.digest);

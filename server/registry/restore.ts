@@ -6,7 +6,7 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Pipeline, PipelineSchema } from "@leat/proto";
-import type { StoredModule } from "../store/registry-store.ts";
+import type { StoredModule, StoredSignature } from "../store/registry-store.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
 import { digestOfPipeline } from "./pipeline-digest.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
@@ -16,6 +16,8 @@ import type { RegistryParts } from "./registry.ts";
 export interface Restored {
   readonly modules: number;
   readonly pipelines: number;
+  /** What came with the modules of their signatures. */
+  readonly signatures: readonly StoredSignature[];
   /** What is wrong, each in a line that names the module or the pipeline. */
   readonly problems: readonly string[];
 }
@@ -44,7 +46,8 @@ export async function restore(
     else
       pipelines.putRevision(read, undefined, { principal, newest, digest: digest || digestOfPipeline(read) });
   }
-  return { modules: stored.modules.length, pipelines: pipelines.list().length, problems };
+  const { signatures } = stored;
+  return { modules: stored.modules.length, pipelines: pipelines.list().length, signatures, problems };
 }
 
 function fileProblem({ sizeBytes }: StoredModule, found: number | undefined): string | undefined {

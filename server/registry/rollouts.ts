@@ -230,6 +230,13 @@ export class Rollouts {
         this.#end(rollout, "rolled_back", "its breaker opened");
   }
 
+  /** A version must not run any more: if it is tried, it is tried no longer. */
+  refused(entry: ModuleEntry): void {
+    const rollout = this.#running(entry.name);
+    if (rollout?.candidate === entry)
+      this.#end(rollout, "rolled_back", "its signature does not count any more");
+  }
+
   /** Ends rollouts of which a pipeline was changed or deleted: its two versions are not comparable any more. */
   pipelinesChanged(): void {
     for (const rollout of this.#rollouts.values()) {

@@ -8,11 +8,12 @@ import type { Target } from "@leat/proto";
 import { leatError } from "../errors.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { inlineDefinition } from "./inline-definition.ts";
-import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import type { ModuleCatalog } from "./module-catalog.ts";
 import { readStages } from "./pipeline-definition.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
 import type { RegistryParts } from "./registry.ts";
+import { checkMayRun } from "./standing.ts";
 import type { Turnstile } from "./turnstile.ts";
 
 /** Resolves the targets of calls. */
@@ -41,7 +42,7 @@ export class Targets {
   /**
    * The pipeline that a call's target names, when nothing has to be built for it.
    *
-   * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, MODULE_QUARANTINED, REQUEST_INVALID
+   * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, REQUEST_INVALID, or as {@link checkMayRun}
    */
   resolveNow(target: Target | undefined): ServingPipeline | undefined {
     switch (target?.target.case) {
@@ -60,7 +61,7 @@ export class Targets {
   /** The pipeline that runs; undefined for one that waits to be built, and may be. */
   #serving({ definition, serving }: StoredPipeline): ServingPipeline | undefined {
     if (serving === undefined) {
-      for (const stage of definition.stages) this.#checkHeld(this.#modules.resolve(stage.module));
+      for (const stage of definition.stages) checkMayRun(this.#parts, this.#modules.resolve(stage.module));
     }
     return serving;
   }
@@ -102,7 +103,7 @@ export class Targets {
 
   #inlineKey(modules: readonly string[]): string {
     const entries = modules.map((module) => this.#modules.resolve(module));
-    for (const entry of entries) this.#checkHeld(entry);
+    for (const entry of entries) checkMayRun(this.#parts, entry);
     return entries.map(({ digest }) => digest).join(",");
   }
 
@@ -111,10 +112,5 @@ export class Targets {
     const stages = readStages(pipeline, this.#parts.limits);
     const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages);
     return this.#pipelines.addInline(key, spec);
-  }
-
-  /** @throws LeatError MODULE_QUARANTINED */
-  #checkHeld({ digest, name, version }: ModuleEntry): void {
-    this.#parts.quarantine.check(digest, `${name}@${version}`);
   }
 }

@@ -19,23 +19,25 @@ import {
 } from "@leat/proto";
 import { leatError } from "../errors.ts";
 import type { ModuleEntry } from "../registry/module-catalog.ts";
+import type { ModuleSignature } from "../registry/module-signatures.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Activation } from "../store/registry-store.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import type { Engine } from "./engine.ts";
 import { collectUpload } from "./module-upload.ts";
 import { rolloutMethods } from "./rollout-methods.ts";
+import { describeSignature } from "./signature-description.ts";
 
 /** ModuleService over the registry. */
 export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof ModuleService> {
   return {
     loadModule: async (request) => {
-      const { entry, alreadyLoaded } = await registry.load(request);
-      return { module: describeModule(registry, entry), alreadyLoaded };
+      const { entry, alreadyLoaded, signature } = await registry.load(request);
+      return { module: describeModule(registry, entry, signature), alreadyLoaded };
     },
     uploadModule: async (pieces) => {
-      const { entry, alreadyLoaded } = await registry.load(await collectUpload(pieces, limits));
-      return { module: describeModule(registry, entry), alreadyLoaded };
+      const { entry, alreadyLoaded, signature } = await registry.load(await collectUpload(pieces, limits));
+      return { module: describeModule(registry, entry, signature), alreadyLoaded };
     },
     activateModule: async ({ reference }) => {
       const { entry, previous, alreadyActive } = await registry.activate(reference);
@@ -119,7 +121,11 @@ function timestampOf(ms: number): Timestamp {
   return timestampFromMs(Math.floor(ms));
 }
 
-function describeModule(registry: Registry, entry: ModuleEntry): Module {
+function describeModule(
+  registry: Registry,
+  entry: ModuleEntry,
+  signature: ModuleSignature | undefined = registry.signatures.of(entry),
+): Module {
   const held = registry.heldEntry(entry);
   const { name, version, digest, imports, exports } = entry;
   return create(ModuleSchema, {
@@ -135,6 +141,9 @@ function describeModule(registry: Registry, entry: ModuleEntry): Module {
     active: registry.modules.isActive(entry),
     usedBy: registry.usersOf(entry),
     problem: registry.modules.problemOf(digest) ?? "",
+    ...(signature && {
+      signature: describeSignature(entry, signature, registry.signatures.isRefused(entry)),
+    }),
     ...(held === undefined ? {} : { quarantine: describeQuarantine(held) }),
   });
 }

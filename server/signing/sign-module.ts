@@ -5,8 +5,9 @@
  */
 
 import { sign } from "node:crypto";
+import type { Limits } from "../limits.ts";
 import type { SecretKey } from "./keys.ts";
-import { type ModuleParts, modulePartsOf, withSignature } from "./module-parts.ts";
+import { hashParts, modulePartsOf, type PartLimits, withSignature } from "./module-parts.ts";
 import {
   readSignatureData,
   SignatureDataError,
@@ -18,32 +19,40 @@ import {
 /**
  * Signs a module in itself. Signatures that it has stay, and this one is added.
  *
- * @param maxSignatures - how many signatures a module may have
- * @throws LeatError MODULE_NOT_WASM, MODULE_MALFORMED
+ * @throws LeatError MODULE_TOO_LARGE, MODULE_NOT_WASM, MODULE_MALFORMED, MODULE_LIMIT_EXCEEDED
  * @throws SignatureDataError when the module has a signature section that cannot be added to, or has this signature already
  */
-export function signModule(wasm: Uint8Array, key: SecretKey, maxSignatures: number): Uint8Array {
-  const parts = modulePartsOf(wasm);
-  const before = parts.embedded === undefined ? [] : readSignatureData(parts.embedded, maxSignatures - 1);
-  return withSignature(parts, writeSignatureData(addSignature(before, parts, key)));
+export async function signModule(
+  wasm: Uint8Array,
+  key: SecretKey,
+  limits: PartLimits & Pick<Limits, "maxSignatures">,
+): Promise<Uint8Array> {
+  const parts = modulePartsOf(wasm, limits);
+  const { embedded } = parts;
+  const before = embedded === undefined ? [] : readSignatureData(embedded, limits.maxSignatures - 1);
+  const hashes = await hashParts(parts);
+  return withSignature(parts, writeSignatureData(addSignature(before, hashes, key)));
 }
 
 /**
  * Signs a module and leaves it as it is.
  *
  * @returns the detached signature, for a file beside the module
- * @throws LeatError MODULE_NOT_WASM, MODULE_MALFORMED
+ * @throws LeatError as {@link signModule}
  * @throws SignatureDataError when the module has a signature in itself
  */
-export function signDetached(wasm: Uint8Array, key: SecretKey): Uint8Array {
-  const parts = modulePartsOf(wasm);
+export async function signDetached(
+  wasm: Uint8Array,
+  key: SecretKey,
+  limits: PartLimits,
+): Promise<Uint8Array> {
+  const parts = modulePartsOf(wasm, limits);
   if (parts.embedded !== undefined)
     throw new SignatureDataError("the module has a signature in itself; add to that one");
-  return writeSignatureData(addSignature([], parts, key));
+  return writeSignatureData(addSignature([], await hashParts(parts), key));
 }
 
-function addSignature(before: readonly SignedHashes[], parts: ModuleParts, key: SecretKey): SignedHashes[] {
-  const { hashes } = parts;
+function addSignature(before: readonly SignedHashes[], hashes: Uint8Array, key: SecretKey): SignedHashes[] {
   const signature = { keyId: key.public.id, signature: sign(null, signedMessage(hashes), key.key) };
   const at = before.findIndex((set) => Buffer.compare(set.hashes, hashes) === 0);
   const same = before[at];

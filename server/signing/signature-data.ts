@@ -14,10 +14,6 @@ const format = { version: 1, module: 1, sha256: 1, ed25519: 1 } as const;
 
 const hashBytes = 32;
 const signatureBytes = 64;
-/** Signatures that one module may carry: each is tried with every key that it may mean. */
-export const maxSignatures = 16;
-/** The signature of a module, in it or beside it. */
-export const maxSignatureBytes = 65_536;
 /** Sets of hashes, and hashes of one set. Source: wasmsign2, MAX_HASHES. */
 export const maxHashes = 64;
 /** A key's identifier; those that are derived from the key have 12 bytes. */

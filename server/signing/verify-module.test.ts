@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { secretA, secretB, strangersKey, trusted, vectors } from "../../test/kit/signing.ts";
+import { defaultLimits as limits } from "../limits.ts";
 import { generateKey } from "./keys.ts";
 import { signDetached, signModule } from "./sign-module.ts";
-import { maxSignatureBytes, maxSignatures, readSignatureData, writeSignatureData } from "./signature-data.ts";
+import { readSignatureData, writeSignatureData } from "./signature-data.ts";
 import { type TrustedKey, verifyModule } from "./verify-module.ts";
 
 const { unsigned, signed, signedTwice, signedSplit, detached } = vectors;
@@ -13,9 +14,9 @@ const a = trusted("a", secretA);
 const b = trusted("b", secretB);
 
 /** Who has signed a module, or what is wrong. */
-function ask(keys: readonly TrustedKey[], wasm: Uint8Array, beside?: Uint8Array): string {
+async function ask(keys: readonly TrustedKey[], wasm: Uint8Array, beside?: Uint8Array): Promise<string> {
   try {
-    const verdict = verifyModule({ wasm, detached: beside, keys, nowMs, maxSignatures, maxSignatureBytes });
+    const { verdict } = await verifyModule({ wasm, detached: beside, keys, atMs: nowMs, limits });
     return verdict.t === "signed" ? `signed by ${verdict.key.name}` : `refused: ${verdict.t}`;
   } catch (error) {
     return `refused: ${(error as { reason: string }).reason}`;
@@ -24,7 +25,7 @@ function ask(keys: readonly TrustedKey[], wasm: Uint8Array, beside?: Uint8Array)
 
 const flipped = (bytes: Uint8Array, at: number, by = 1): Uint8Array => bytes.with(at, (bytes[at] ?? 0) ^ by);
 
-const byStranger = signModule(unsigned, strangersKey, 16);
+const byStranger = await signModule(unsigned, strangersKey, limits);
 
 describe("a module", () => {
   const table: readonly [
@@ -112,8 +113,8 @@ describe("a module", () => {
     ["signed in itself and beside", signed, detached, [a], "malformed"],
   ];
 
-  test.each(table)("%s", (_what, wasm, beside, keys, found) => {
-    expect(ask(keys, wasm, beside)).toBe(found.startsWith("signed") ? found : `refused: ${found}`);
+  test.each(table)("%s", async (_what, wasm, beside, keys, found) => {
+    expect(await ask(keys, wasm, beside)).toBe(found.startsWith("signed") ? found : `refused: ${found}`);
   });
 });
 
@@ -122,29 +123,32 @@ describe("a tampered byte", () => {
     ["in itself", signed, undefined],
     ["in itself, in parts", signedSplit, undefined],
     ["beside", unsigned, detached],
-  ])("anywhere in a module that is signed %s is refused, whichever bits of it", (_where, wasm, beside) => {
-    for (const by of [0x01, 0x80, 0xff]) {
-      for (let at = 0; at < wasm.length; at++) {
-        expect(ask([a, b], flipped(wasm, at, by), beside), `byte ${at}`).toMatch(/^refused: /);
+  ])(
+    "anywhere in a module that is signed %s is refused, whichever bits of it",
+    async (_where, wasm, beside) => {
+      for (const by of [0x01, 0x80, 0xff]) {
+        for (let at = 0; at < wasm.length; at++) {
+          expect(await ask([a, b], flipped(wasm, at, by), beside), `byte ${at}`).toMatch(/^refused: /);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test("anywhere in a signature beside the module is refused", () => {
+  test("anywhere in a signature beside the module is refused", async () => {
     for (const by of [0x01, 0x80, 0xff]) {
       for (let at = 0; at < detached.length; at++) {
-        expect(ask([a, b], unsigned, flipped(detached, at, by)), `byte ${at}`).toMatch(/^refused: /);
+        expect(await ask([a, b], unsigned, flipped(detached, at, by)), `byte ${at}`).toMatch(/^refused: /);
       }
     }
   });
 
-  test("that adds or takes away is refused as well", () => {
-    fc.assert(
-      fc.property(
+  test("that adds or takes away is refused as well", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.nat(signed.length - 1),
         fc.integer({ min: 0, max: 255 }),
         fc.boolean(),
-        (at, byte, adds) => {
+        async (at, byte, adds) => {
           const rest = signed.subarray(adds ? at : at + 1);
           const changed = Buffer.concat([
             signed.subarray(0, at),
@@ -153,7 +157,7 @@ describe("a tampered byte", () => {
           ]);
           // To add a byte beside an equal one, or to take one of two, gives the same bytes.
           fc.pre(!changed.equals(signed));
-          expect(ask([a], changed)).toMatch(/^refused: /);
+          expect(await ask([a], changed)).toMatch(/^refused: /);
         },
       ),
       { numRuns: 500 },
@@ -179,29 +183,27 @@ describe("whatever is signed", () => {
       ]),
     );
 
-  test("is found signed, by each of its signers alone, and by nobody else", () => {
+  test("is found signed, by each of its signers alone, and by nobody else", async () => {
     const keys = [secretA, secretB, generateKey()];
-    fc.assert(
-      fc.property(body, fc.uniqueArray(fc.nat(2), { minLength: 1 }), (wasm, signers) => {
-        const all = signers.reduce(
-          (before: Uint8Array, at) => signModule(before, keys[at] ?? secretA, 16),
-          wasm,
-        );
+    await fc.assert(
+      fc.asyncProperty(body, fc.uniqueArray(fc.nat(2), { minLength: 1 }), async (wasm, signers) => {
+        let all: Uint8Array = wasm;
+        for (const at of signers) all = await signModule(all, keys[at] ?? secretA, limits);
         for (const [at, key] of keys.entries()) {
           const expected = signers.includes(at) ? "signed by k" : "refused: unknown-key";
-          expect(ask([trusted("k", key)], all)).toBe(expected);
+          expect(await ask([trusted("k", key)], all)).toBe(expected);
         }
-        expect(ask([a], wasm, signDetached(wasm, secretA))).toBe("signed by a");
+        expect(await ask([a], wasm, await signDetached(wasm, secretA, limits))).toBe("signed by a");
       }),
       { numRuns: 100 },
     );
   });
 
-  test("any bytes as a signature are refused, or read as they would be written", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+  test("any bytes as a signature are refused, or read as they would be written", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {
         const noise = Uint8Array.from([1, 1, 1, ...bytes]);
-        expect(ask([a], unsigned, noise)).toMatch(/^refused: /);
+        expect(await ask([a], unsigned, noise)).toMatch(/^refused: /);
       }),
       { numRuns: 500 },
     );
@@ -212,31 +214,38 @@ describe("whatever is signed", () => {
 describe("hostile signatures are bounded", () => {
   const set = readSignatureData(detached, 16)[0];
 
-  test("by their number", () => {
+  test("by their number", async () => {
     const [signature] = set?.signatures ?? [];
     const many = writeSignatureData([
       { hashes: set?.hashes ?? new Uint8Array(), signatures: Array(17).fill(signature) },
     ]);
-    expect(ask([a], unsigned, many)).toBe("refused: malformed");
+    expect(await ask([a], unsigned, many)).toBe("refused: malformed");
   });
 
-  test("by their size", () => {
-    expect(ask([a], unsigned, new Uint8Array(70_000))).toBe("refused: malformed");
+  test("by their size", async () => {
+    expect(await ask([a], unsigned, new Uint8Array(70_000))).toBe("refused: malformed");
   });
 
-  test("by the number of parts", () => {
+  test("by the number of parts", async () => {
     const delimiter = Uint8Array.from([0, 20, 19, ...Buffer.from("signature_delimiter")]);
     const split = Buffer.concat([unsigned, ...Array(65).fill(delimiter)]);
-    expect(ask([a], split)).toBe("refused: malformed");
+    expect(await ask([a], split)).toBe("refused: malformed");
   });
 
-  test("to the first section", () => {
+  test("to the first section", async () => {
     const late = Buffer.concat([unsigned, Uint8Array.from([0, 10, 9, ...Buffer.from("signature")])]);
-    expect(ask([a], late)).toBe("refused: malformed");
+    expect(await ask([a], late)).toBe("refused: malformed");
   });
 
-  test("and a module that is none keeps its own reason", () => {
-    expect(ask([a], Buffer.from("#!/bin/sh"))).toBe("refused: MODULE_NOT_WASM");
-    expect(ask([a], unsigned.slice(0, -1))).toBe("refused: MODULE_MALFORMED");
+  test("by the number of sections, which are not all read first", async () => {
+    const many = Buffer.alloc(3 * 1_100, Uint8Array.of(0, 1, 0));
+    expect(await ask([a], Buffer.concat([unsigned, many]))).toBe("refused: MODULE_LIMIT_EXCEEDED");
+    const repeated = Buffer.alloc(2 * 20, Uint8Array.of(1, 0));
+    expect(await ask([a], Buffer.concat([unsigned, repeated]))).toBe("refused: MODULE_MALFORMED");
+  });
+
+  test("and a module that is none keeps its own reason", async () => {
+    expect(await ask([a], Buffer.from("#!/bin/sh"))).toBe("refused: MODULE_NOT_WASM");
+    expect(await ask([a], unsigned.slice(0, -1))).toBe("refused: MODULE_MALFORMED");
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { secretA, secretB, trusted, vectors } from "../../test/kit/signing.ts";
+import { defaultLimits as limits } from "../limits.ts";
 import { readPublicKey, readSecretKey, shownKeyId, writePublicKey, writeSecretKey } from "./keys.ts";
 import { signDetached, signModule } from "./sign-module.ts";
 import { verifyModule } from "./verify-module.ts";
@@ -7,7 +8,7 @@ import { verifyModule } from "./verify-module.ts";
 const keys = [trusted("a", secretA), trusted("b", secretB)];
 
 function verdictOf(wasm: Uint8Array, detached?: Uint8Array) {
-  return verifyModule({ wasm, detached, keys, nowMs: 0, maxSignatures: 16, maxSignatureBytes: 65_536 });
+  return verifyModule({ wasm, detached, keys, atMs: 0, limits });
 }
 
 describe("what wasmsign2 signed", () => {
@@ -16,30 +17,30 @@ describe("what wasmsign2 signed", () => {
     ["a signature that names no key", vectors.signedWithoutKeyId],
     ["two signatures", vectors.signedTwice],
     ["a module in parts", vectors.signedSplit],
-  ])("verifies: %s", (_what, wasm) => {
-    expect(verdictOf(wasm)).toMatchObject({ t: "signed", key: { name: "a" }, detached: false });
+  ])("verifies: %s", async (_what, wasm) => {
+    expect(await verdictOf(wasm)).toMatchObject({ verdict: { t: "signed", key: { name: "a" } } });
   });
 
-  test("verifies: a signature beside the module", () => {
-    expect(verdictOf(vectors.unsigned, vectors.detached)).toMatchObject({ t: "signed", detached: true });
+  test("verifies: a signature beside the module", async () => {
+    expect(await verdictOf(vectors.unsigned, vectors.detached)).toMatchObject({ verdict: { t: "signed" } });
   });
 });
 
 describe("what is signed here has the very bytes that wasmsign2 writes", () => {
-  test("a signature in the module", () => {
-    expect(signModule(vectors.unsigned, secretA, 16)).toEqual(Buffer.from(vectors.signed));
+  test("a signature in the module", async () => {
+    expect(await signModule(vectors.unsigned, secretA, limits)).toEqual(Buffer.from(vectors.signed));
   });
 
-  test("a second signature", () => {
-    expect(signModule(vectors.signed, secretB, 16)).toEqual(Buffer.from(vectors.signedTwice));
+  test("a second signature", async () => {
+    expect(await signModule(vectors.signed, secretB, limits)).toEqual(Buffer.from(vectors.signedTwice));
   });
 
-  test("a module in parts", () => {
-    expect(signModule(vectors.split, secretA, 16)).toEqual(Buffer.from(vectors.signedSplit));
+  test("a module in parts", async () => {
+    expect(await signModule(vectors.split, secretA, limits)).toEqual(Buffer.from(vectors.signedSplit));
   });
 
-  test("a signature beside the module", () => {
-    expect(signDetached(vectors.unsigned, secretA)).toEqual(vectors.detached);
+  test("a signature beside the module", async () => {
+    expect(await signDetached(vectors.unsigned, secretA, limits)).toEqual(vectors.detached);
   });
 });
 

@@ -24,6 +24,14 @@ export interface StoredModule {
 /** A version that was loaded once. Its name and version mean these bytes for ever. */
 export type BoundVersion = Pick<StoredModule, "name" | "version" | "digest">;
 
+/** What came with a version of its signature. */
+export interface StoredSignature extends Pick<StoredModule, "name" | "version"> {
+  /** The signature that lay beside the module; empty where there was none. */
+  readonly detached: Uint8Array;
+  /** When it was taken, in milliseconds since the Unix epoch by the wall clock: its key must have counted then. */
+  readonly timeMs: number;
+}
+
 /** Why a version became the active one of its name. `unload`: the active one was taken out, and this one was next. */
 export type ActivationCause = "load" | "activate" | "rollback" | "promote" | "unload";
 
@@ -62,6 +70,8 @@ export interface StoredHead extends StoredRevision {
 export interface StoredRegistry {
   /** In the order of loading. */
   readonly modules: readonly StoredModule[];
+  /** Of the loaded modules; those that an earlier program has loaded have none. */
+  readonly signatures: readonly StoredSignature[];
   /** Versions that were unloaded. */
   readonly unloaded: readonly BoundVersion[];
   /** Of all names, oldest first. */
@@ -73,6 +83,8 @@ export interface StoredRegistry {
 /** One step of a change. */
 export type RegistryStep =
   | { readonly t: "load"; readonly module: StoredModule }
+  /** In place of the one that the version has. */
+  | { readonly t: "signature"; readonly signature: StoredSignature }
   | { readonly t: "unload"; readonly name: string; readonly version: string; readonly timeMs: number }
   /** Of the name's history, the newest `keep` entries stay. */
   | { readonly t: "activate"; readonly activation: Activation; readonly keep: number }
@@ -103,7 +115,7 @@ export class MemoryRegistryStore implements RegistryStore {
   readonly #revisions = new Map<string, StoredRevision[]>();
 
   async read(): Promise<StoredRegistry> {
-    return { modules: [], unloaded: [], activations: [], pipelines: [] };
+    return { modules: [], signatures: [], unloaded: [], activations: [], pipelines: [] };
   }
 
   async revisions(pipeline: string): Promise<readonly RevisionInfo[]> {

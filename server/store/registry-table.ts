@@ -14,6 +14,7 @@ import type {
   StoredModule,
   StoredRegistry,
   StoredRevision,
+  StoredSignature,
 } from "./registry-store.ts";
 
 /** The columns of a `RevisionInfo`. */
@@ -44,6 +45,9 @@ export class RegistryTable {
       modules: this.#all<ModuleRow>(
         "SELECT * FROM module_versions WHERE unloaded_ms IS NULL ORDER BY seq",
       ).map(module),
+      signatures: this.#all<StoredSignature>(
+        "SELECT name, version, detached, time_ms AS timeMs FROM module_signatures",
+      ),
       unloaded: this.#all<BoundVersion>(
         "SELECT name, version, digest FROM module_versions WHERE unloaded_ms IS NOT NULL ORDER BY seq",
       ),
@@ -76,7 +80,19 @@ export class RegistryTable {
       case "load":
         this.#load(step.module);
         return;
+      case "signature":
+        this.#run(
+          "INSERT OR REPLACE INTO module_signatures (name, version, detached, time_ms) VALUES (?, ?, ?, ?)",
+          [
+            step.signature.name,
+            step.signature.version,
+            step.signature.detached,
+            Math.floor(step.signature.timeMs),
+          ],
+        );
+        return;
       case "unload":
+        this.#run("DELETE FROM module_signatures WHERE name = ? AND version = ?", [step.name, step.version]);
         this.#run("UPDATE module_versions SET unloaded_ms = ? WHERE name = ? AND version = ?", [
           Math.floor(step.timeMs),
           step.name,

@@ -86,6 +86,14 @@ const migrations: readonly string[] = [
   ALTER TABLE pipeline_revisions ADD COLUMN principal TEXT NOT NULL DEFAULT '';
   ALTER TABLE pipeline_revisions ADD COLUMN digest TEXT NOT NULL DEFAULT '';
   UPDATE pipeline_revisions SET previous = revision - 1;`,
+  // Of loaded versions only; one without a row had no signature beside it.
+  `CREATE TABLE module_signatures (
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    detached BLOB NOT NULL,
+    time_ms INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+  ) STRICT, WITHOUT ROWID;`,
 ];
 
 /** The version of files that this program writes. */

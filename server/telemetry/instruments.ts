@@ -19,6 +19,7 @@ export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
   registerModuleCache(meter, stats);
   registerAccess(meter, stats);
+  registerSignatures(meter, stats);
   registerRollouts(meter, stats);
   registerDeadLetters(meter, stats);
   registerProcess(meter, stats);
@@ -175,6 +176,21 @@ function registerAccess(meter: Meter, { access }: Stats): void {
   group.observe((result) => {
     for (const [reason, count] of access.refused) result.observe(refused, count, { [label.reason]: reason });
     if (access.certificateExpiresMs > 0) result.observe(expires, access.certificateExpiresMs * secondsPerMs);
+  });
+}
+
+function registerSignatures(meter: Meter, { signatures }: Stats): void {
+  const group = new Group(meter);
+  const loads = group.counter(name.moduleSignatures, {
+    description: "Loads of modules whose signature was looked at",
+  });
+  const refused = group.gauge(name.moduleSignatureRefused, {
+    description: "Loaded modules that are not served for their signature",
+  });
+  group.observe((result) => {
+    for (const [outcome, count] of signatures.loads)
+      result.observe(loads, count, { [label.outcome]: outcome });
+    result.observe(refused, signatures.refused());
   });
 }
 

@@ -35,6 +35,7 @@ function statsOfOneBatch(): Stats {
   const tried = { module: "upper", version: "2", mode: "shadow", share: 0.5, batches: 3, errors: 1 } as const;
   stats.rollouts = () => [{ ...tried, same: 1, different: 1, dropped: 4 }];
   stats.quarantined = () => [{ digest: identity.digest, module: "upper" }];
+  stats.signatures.loads.set("MODULE_UNSIGNED", 2);
   stats.pool.workers = 2;
   stats.pool.busy = 1;
   stats.pool.spares = 1;

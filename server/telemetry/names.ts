@@ -169,6 +169,10 @@ export const metricNames = {
   /** Time they took. */
   compileTime: "leat.compile.seconds",
   moduleQuarantined: "leat.module.quarantined",
+  /** Loads of modules whose signature was looked at. Labels: outcome (`verified` or the reason). */
+  moduleSignatures: "leat.module.signatures",
+  /** Loaded modules that are not served for their signature. */
+  moduleSignatureRefused: "leat.module.signature_refused",
   /** The share of batches on which a version is tried. Labels: module, version, mode (`canary`, `shadow`). */
   rolloutShare: "leat.rollout.share",
   /** Batches of a rollout that runs. Labels: as above and outcome (`ok`, `error`). */

@@ -5,7 +5,9 @@
  */
 
 import { readFileSync } from "node:fs";
-import { generateKey, readSecretKey, type SecretKey } from "../../server/signing/keys.ts";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { generateKey, readSecretKey, type SecretKey, writePublicKey } from "../../server/signing/keys.ts";
 import type { TrustedKey } from "../../server/signing/verify-module.ts";
 
 const names = [
@@ -46,4 +48,27 @@ export function trusted(
   rest: Partial<Pick<TrustedKey, "notBeforeMs" | "notAfterMs" | "revoked">> = {},
 ): TrustedKey {
   return { name, key: key.public, notBeforeMs: undefined, notAfterMs: undefined, revoked: false, ...rest };
+}
+
+/** A key for the list of a server. */
+export interface ListedKey {
+  readonly name: string;
+  readonly key: SecretKey;
+  readonly notBefore?: string;
+  readonly notAfter?: string;
+  readonly revoked?: boolean;
+}
+
+/** Writes the list of keys that a server trusts: every other one in a file of its own, the rest in the list itself. */
+export async function writeKeyList(folder: string, keys: readonly ListedKey[]): Promise<string> {
+  const lines = keys.map(async ({ name, key, ...rest }, at) => {
+    const inline = at % 2 === 1;
+    const bytes = writePublicKey(key.public, "raw");
+    if (!inline) await writeFile(join(folder, `${name}.pk`), bytes);
+    const source = inline ? { key: Buffer.from(bytes).toString("base64") } : { file: `${name}.pk` };
+    return `  - ${JSON.stringify({ name, ...source, ...rest })}\n`;
+  });
+  const path = join(folder, "signing-keys.yaml");
+  await writeFile(path, `keys:\n${(await Promise.all(lines)).join("")}`);
+  return path;
 }

@@ -4,11 +4,12 @@
  * @module
  */
 
+import type { Module } from "@leat/sdk";
 import type { Command } from "commander";
 import { withLeat } from "../connection.ts";
 import { addressOption, jsonOption } from "../options.ts";
 import { formatSize, formatTable, print } from "../text-table.ts";
-import { loadTime } from "./describe.ts";
+import { loadTime, signerNames } from "./describe.ts";
 
 /** Adds `module list`. */
 export function addListCommand(module: Command): void {
@@ -42,13 +43,31 @@ async function list(name = "", options: { json?: boolean }, command: Command): P
       module.name,
       module.version,
       module.active ? "yes" : "",
-      module.problem === "" ? (module.quarantine === undefined ? "" : "quarantined") : "broken",
+      stateOf(module),
+      signerNames(module.signature),
       formatSize(Number(module.sizeBytes)),
       loadTime(module),
       module.digest.slice(0, 19),
       module.usedBy.join(", "),
     ]);
-    const headings = ["NAME", "VERSION", "ACTIVE", "STATE", "SIZE", "LOADED", "DIGEST", "USED BY"];
+    const headings = [
+      "NAME",
+      "VERSION",
+      "ACTIVE",
+      "STATE",
+      "SIGNED BY",
+      "SIZE",
+      "LOADED",
+      "DIGEST",
+      "USED BY",
+    ];
     await print(formatTable(headings, rows));
   });
+}
+
+/** Why it does not run; empty where it does. */
+function stateOf({ problem, quarantine, signature }: Module): string {
+  if (problem !== "") return "broken";
+  if (quarantine !== undefined) return "quarantined";
+  return signature?.refused === true ? "refused" : "";
 }

@@ -21,6 +21,7 @@ interface LoadOptions {
   readonly name?: string;
   readonly version?: string;
   readonly config?: string;
+  readonly signature?: string;
   readonly dryRun?: boolean;
   /** commander's `--no-activate`. */
   readonly activate?: boolean;
@@ -34,6 +35,7 @@ Examples:
   leat module load redact.wasm --version 1.2.0
   leat module load redact@1.2.0.wasm
   leat module load redact.wasm --version 1.3.0 --no-activate
+  leat module load redact.wasm --version 1.3.0 --signature redact.wasm.sig
   leat module load redact.wasm --dry-run --config '{"fields":["email"]}'`;
 
 /** Adds `module load`. */
@@ -44,6 +46,7 @@ export function addLoadCommand(module: Command): void {
     .option("--name <NAME>", "its name (default: from the file's name, NAME.wasm or NAME@VERSION.wasm)")
     .option("--version <VERSION>", "its version (default: from the file's name, else from its digest)")
     .addOption(configOption("a configuration to warm it up with, for a module that needs one"))
+    .option("--signature <FILE>", 'the signature beside it, as "leat module sign --detached" writes it')
     .option("--dry-run", "check, compile and warm up only")
     .option("--no-activate", "leave the version active that is")
     .addOption(jsonOption())
@@ -55,11 +58,12 @@ export function addLoadCommand(module: Command): void {
 async function load(file: string, options: LoadOptions, command: Command): Promise<void> {
   const sampleConfigJson = readConfigOption(options.config);
   const wasm = await readFile(file);
+  const signature = options.signature === undefined ? new Uint8Array() : await readFile(options.signature);
   const fromFile = parseModuleFileName(basename(file));
   const { name = fromFile.name, version = fromFile.version, dryRun = false } = options;
   await withLeat(command, async (leat) => {
     const noActivate = options.activate === false;
-    const request = { name, version, sampleConfigJson, dryRun, noActivate };
+    const request = { name, version, signature, sampleConfigJson, dryRun, noActivate };
     const response =
       wasm.length <= pieceBytes
         ? await leat.modules.loadModule({ ...request, wasm })
@@ -74,6 +78,8 @@ async function load(file: string, options: LoadOptions, command: Command): Promi
     }
     const { module, alreadyLoaded } = response;
     if (module === undefined) return;
+    const { problem = "" } = module.signature ?? {};
+    if (problem !== "") process.stderr.write(`leat: its signature does not count: ${printable(problem)}\n`);
     const verb = dryRun ? "would load" : alreadyLoaded ? "had already loaded" : "loaded";
     const facts = `${formatSize(Number(module.sizeBytes))}, compiled in ${Number(module.compileUs) / 1_000} ms, ${module.digest}`;
     await print(`${verb} ${printable(`${module.name}@${module.version}`)} (${facts})\n`);

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { withLeat } from "../connection.ts";
 import { addressOption, jsonOption } from "../options.ts";
 import { formatFields, formatSize, print } from "../text-table.ts";
-import { loadTime, problemFields, quarantineFields } from "./describe.ts";
+import { loadTime, problemFields, quarantineFields, signatureFields } from "./describe.ts";
 
 /** Adds `module show`. */
 export function addShowCommand(module: Command): void {
@@ -38,6 +38,7 @@ async function show(reference: string, options: { json?: boolean }, command: Com
         ["active", module.active ? "yes" : "no"],
         ...quarantineFields(module.quarantine),
         ...problemFields(module),
+        ...signatureFields(module.signature),
         ["digest", module.digest],
         ["size", formatSize(Number(module.sizeBytes))],
         ["loaded", loadTime(module)],

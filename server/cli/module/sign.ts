@@ -19,7 +19,8 @@ interface SignOptions {
 const help = `
 The signature is a section at the module's beginning, as the WebAssembly tool conventions have it and wasmsign2 writes
 it; one that is there already stays beside it. The module's digest changes with it. --detached leaves the module alone
-and writes FILE.sig. The server checks no signatures yet: "leat module verify" does, before a module is loaded.
+and writes FILE.sig, which "leat module load" sends along, and "leat serve --modules" reads beside FILE. The server
+looks at signatures where its configuration has signatures.policy.
 
 The key is NAME.sk of "leat module keygen" or wasmsign2, or PEM.
 
@@ -42,11 +43,12 @@ export function addSignCommand(module: Command): void {
 async function sign(file: string, { key, output, detached = false }: SignOptions): Promise<void> {
   const { readSecretKey, shownKeyId } = await import("../../signing/keys.ts");
   const { signDetached, signModule } = await import("../../signing/sign-module.ts");
-  const { maxSignatures } = await import("../../signing/signature-data.ts");
+  const { defaultLimits } = await import("../../limits.ts");
   const wasm = await readFile(file);
-  const secret = await readFile(key).then((bytes) => named(key, () => readSecretKey(bytes)));
-  const signed = named(file, () =>
-    detached ? signDetached(wasm, secret) : signModule(wasm, secret, maxSignatures),
+  const keyBytes = await readFile(key);
+  const secret = await named(key, async () => readSecretKey(keyBytes));
+  const signed = await named(file, () =>
+    detached ? signDetached(wasm, secret, defaultLimits) : signModule(wasm, secret, defaultLimits),
   );
   const to = output ?? (detached ? `${file}.sig` : file);
   await replace(to, signed);
@@ -54,9 +56,9 @@ async function sign(file: string, { key, output, detached = false }: SignOptions
 }
 
 /** Says of which file it is that something is wrong. */
-function named<T>(file: string, read: () => T): T {
+async function named<T>(file: string, read: () => Promise<T>): Promise<T> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     throw new CommandError(`${file}: ${(error as Error).message}`);
   }

@@ -37,7 +37,7 @@ export function addVerifyCommand(module: Command): void {
 async function verify(file: string, { key: paths, signature }: VerifyOptions): Promise<void> {
   const { readPublicKey, shownKeyId } = await import("../../signing/keys.ts");
   const { verifyModule } = await import("../../signing/verify-module.ts");
-  const { maxSignatures, maxSignatureBytes } = await import("../../signing/signature-data.ts");
+  const { defaultLimits } = await import("../../limits.ts");
   const keys = [];
   for (const name of paths) {
     const bytes = await readFile(name);
@@ -48,13 +48,12 @@ async function verify(file: string, { key: paths, signature }: VerifyOptions): P
       throw new CommandError(`${name} ${(error as Error).message}`);
     }
   }
-  const verdict = verifyModule({
+  const { verdict } = await verifyModule({
     wasm: await readFile(file),
     detached: signature === undefined ? undefined : await readFile(signature),
     keys,
-    nowMs: Date.now(),
-    maxSignatures,
-    maxSignatureBytes,
+    atMs: Date.now(),
+    limits: defaultLimits,
   });
   if (verdict.t !== "signed") throw new CommandError(`${file} ${problemOf(verdict)}`);
   await print(`${file} is signed by ${verdict.key.name} (${shownKeyId(verdict.key.key.id)})\n`);

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file leat/v1/module.proto.
  */
 export const file_leat_v1_module: GenFile = /*@__PURE__*/
-  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSKCAQoRTG9hZE1vZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEgwKBHdhc20YAyABKAwSGgoSc2FtcGxlX2NvbmZpZ19qc29uGAQgASgJEg8KB2RyeV9ydW4YBSABKAgSEwoLbm9fYWN0aXZhdGUYBiABKAgiTQoSTG9hZE1vZHVsZVJlc3BvbnNlEh8KBm1vZHVsZRgBIAEoCzIPLmxlYXQudjEuTW9kdWxlEhYKDmFscmVhZHlfbG9hZGVkGAIgASgIIl0KE1VwbG9hZE1vZHVsZVJlcXVlc3QSLAoGbW9kdWxlGAEgASgLMhoubGVhdC52MS5Mb2FkTW9kdWxlUmVxdWVzdEgAEg8KBWNodW5rGAIgASgMSABCBwoFcGllY2UiTwoUVXBsb2FkTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSFgoOYWxyZWFkeV9sb2FkZWQYAiABKAgiKgoVQWN0aXZhdGVNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSJrChZBY3RpdmF0ZU1vZHVsZVJlc3BvbnNlEh8KBm1vZHVsZRgBIAEoCzIPLmxlYXQudjEuTW9kdWxlEhgKEHByZXZpb3VzX3ZlcnNpb24YAiABKAkSFgoOYWxyZWFkeV9hY3RpdmUYAyABKAgiJQoVUm9sbGJhY2tNb2R1bGVSZXF1ZXN0EgwKBG5hbWUYASABKAkiUwoWUm9sbGJhY2tNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZRIYChBwcmV2aW91c192ZXJzaW9uGAIgASgJIicKF0dldE1vZHVsZUhpc3RvcnlSZXF1ZXN0EgwKBG5hbWUYASABKAkiRAoYR2V0TW9kdWxlSGlzdG9yeVJlc3BvbnNlEigKC2FjdGl2YXRpb25zGAEgAygLMhMubGVhdC52MS5BY3RpdmF0aW9uIoABCgpBY3RpdmF0aW9uEg8KB3ZlcnNpb24YASABKAkSDgoGZGlnZXN0GAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBWNhdXNlGAQgASgOMhgubGVhdC52MS5BY3RpdmF0aW9uQ2F1c2UimAIKBk1vZHVsZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGZGlnZXN0GAMgASgJEhIKCnNpemVfYnl0ZXMYBCABKAQSLQoJbG9hZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21waWxlX3VzGAYgASgEEgsKA2FiaRgHIAEoCRIPCgdpbXBvcnRzGAggAygJEg8KB2V4cG9ydHMYCSADKAkSDgoGYWN0aXZlGAogASgIEg8KB3VzZWRfYnkYCyADKAkSJwoKcXVhcmFudGluZRgMIAEoCzITLmxlYXQudjEuUXVhcmFudGluZRIPCgdwcm9ibGVtGA0gASgJIpoBCgpRdWFyYW50aW5lEg4KBmRpZ2VzdBgBIAEoCRIuCgpzaW5jZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aHkYBCABKAkSDwoHc3RyaWtlcxgFIAEoDSIiChJMaXN0TW9kdWxlc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJhChNMaXN0TW9kdWxlc1Jlc3BvbnNlEiAKB21vZHVsZXMYASADKAsyDy5sZWF0LnYxLk1vZHVsZRIoCgtxdWFyYW50aW5lZBgCIAMoCzITLmxlYXQudjEuUXVhcmFudGluZSIlChBHZXRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI0ChFHZXRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIoChNVbmxvYWRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI3ChRVbmxvYWRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIpChRSZWxlYXNlTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiQAoVUmVsZWFzZU1vZHVsZVJlc3BvbnNlEg4KBmRpZ2VzdBgBIAEoCRIXCg93YXNfcXVhcmFudGluZWQYAiABKAgqxwEKD0FjdGl2YXRpb25DYXVzZRIgChxBQ1RJVkFUSU9OX0NBVVNFX1VOU1BFQ0lGSUVEEAASGQoVQUNUSVZBVElPTl9DQVVTRV9MT0FEEAESHQoZQUNUSVZBVElPTl9DQVVTRV9BQ1RJVkFURRACEh0KGUFDVElWQVRJT05fQ0FVU0VfUk9MTEJBQ0sQAxIcChhBQ1RJVkFUSU9OX0NBVVNFX1BST01PVEUQBBIbChdBQ1RJVkFUSU9OX0NBVVNFX1VOTE9BRBAFMtAICg1Nb2R1bGVTZXJ2aWNlEkUKCkxvYWRNb2R1bGUSGi5sZWF0LnYxLkxvYWRNb2R1bGVSZXF1ZXN0GhsubGVhdC52MS5Mb2FkTW9kdWxlUmVzcG9uc2USTQoMVXBsb2FkTW9kdWxlEhwubGVhdC52MS5VcGxvYWRNb2R1bGVSZXF1ZXN0Gh0ubGVhdC52MS5VcGxvYWRNb2R1bGVSZXNwb25zZSgBElEKDkFjdGl2YXRlTW9kdWxlEh4ubGVhdC52MS5BY3RpdmF0ZU1vZHVsZVJlcXVlc3QaHy5sZWF0LnYxLkFjdGl2YXRlTW9kdWxlUmVzcG9uc2USUQoOUm9sbGJhY2tNb2R1bGUSHi5sZWF0LnYxLlJvbGxiYWNrTW9kdWxlUmVxdWVzdBofLmxlYXQudjEuUm9sbGJhY2tNb2R1bGVSZXNwb25zZRJXChBHZXRNb2R1bGVIaXN0b3J5EiAubGVhdC52MS5HZXRNb2R1bGVIaXN0b3J5UmVxdWVzdBohLmxlYXQudjEuR2V0TW9kdWxlSGlzdG9yeVJlc3BvbnNlEksKDFN0YXJ0Um9sbG91dBIcLmxlYXQudjEuU3RhcnRSb2xsb3V0UmVxdWVzdBodLmxlYXQudjEuU3RhcnRSb2xsb3V0UmVzcG9uc2USRQoKR2V0Um9sbG91dBIaLmxlYXQudjEuR2V0Um9sbG91dFJlcXVlc3QaGy5sZWF0LnYxLkdldFJvbGxvdXRSZXNwb25zZRJLCgxMaXN0Um9sbG91dHMSHC5sZWF0LnYxLkxpc3RSb2xsb3V0c1JlcXVlc3QaHS5sZWF0LnYxLkxpc3RSb2xsb3V0c1Jlc3BvbnNlElEKDlByb21vdGVSb2xsb3V0Eh4ubGVhdC52MS5Qcm9tb3RlUm9sbG91dFJlcXVlc3QaHy5sZWF0LnYxLlByb21vdGVSb2xsb3V0UmVzcG9uc2USSwoMQWJvcnRSb2xsb3V0EhwubGVhdC52MS5BYm9ydFJvbGxvdXRSZXF1ZXN0Gh0ubGVhdC52MS5BYm9ydFJvbGxvdXRSZXNwb25zZRJICgtMaXN0TW9kdWxlcxIbLmxlYXQudjEuTGlzdE1vZHVsZXNSZXF1ZXN0GhwubGVhdC52MS5MaXN0TW9kdWxlc1Jlc3BvbnNlEkIKCUdldE1vZHVsZRIZLmxlYXQudjEuR2V0TW9kdWxlUmVxdWVzdBoaLmxlYXQudjEuR2V0TW9kdWxlUmVzcG9uc2USSwoMVW5sb2FkTW9kdWxlEhwubGVhdC52MS5VbmxvYWRNb2R1bGVSZXF1ZXN0Gh0ubGVhdC52MS5VbmxvYWRNb2R1bGVSZXNwb25zZRJOCg1SZWxlYXNlTW9kdWxlEh0ubGVhdC52MS5SZWxlYXNlTW9kdWxlUmVxdWVzdBoeLmxlYXQudjEuUmVsZWFzZU1vZHVsZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_leat_v1_rollout]);
+  fileDesc("ChRsZWF0L3YxL21vZHVsZS5wcm90bxIHbGVhdC52MSKVAQoRTG9hZE1vZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEgwKBHdhc20YAyABKAwSGgoSc2FtcGxlX2NvbmZpZ19qc29uGAQgASgJEg8KB2RyeV9ydW4YBSABKAgSEwoLbm9fYWN0aXZhdGUYBiABKAgSEQoJc2lnbmF0dXJlGAcgASgMIk0KEkxvYWRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZRIWCg5hbHJlYWR5X2xvYWRlZBgCIAEoCCJdChNVcGxvYWRNb2R1bGVSZXF1ZXN0EiwKBm1vZHVsZRgBIAEoCzIaLmxlYXQudjEuTG9hZE1vZHVsZVJlcXVlc3RIABIPCgVjaHVuaxgCIAEoDEgAQgcKBXBpZWNlIk8KFFVwbG9hZE1vZHVsZVJlc3BvbnNlEh8KBm1vZHVsZRgBIAEoCzIPLmxlYXQudjEuTW9kdWxlEhYKDmFscmVhZHlfbG9hZGVkGAIgASgIIioKFUFjdGl2YXRlTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiawoWQWN0aXZhdGVNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZRIYChBwcmV2aW91c192ZXJzaW9uGAIgASgJEhYKDmFscmVhZHlfYWN0aXZlGAMgASgIIiUKFVJvbGxiYWNrTW9kdWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJIlMKFlJvbGxiYWNrTW9kdWxlUmVzcG9uc2USHwoGbW9kdWxlGAEgASgLMg8ubGVhdC52MS5Nb2R1bGUSGAoQcHJldmlvdXNfdmVyc2lvbhgCIAEoCSInChdHZXRNb2R1bGVIaXN0b3J5UmVxdWVzdBIMCgRuYW1lGAEgASgJIkQKGEdldE1vZHVsZUhpc3RvcnlSZXNwb25zZRIoCgthY3RpdmF0aW9ucxgBIAMoCzITLmxlYXQudjEuQWN0aXZhdGlvbiKAAQoKQWN0aXZhdGlvbhIPCgd2ZXJzaW9uGAEgASgJEg4KBmRpZ2VzdBgCIAEoCRIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVjYXVzZRgEIAEoDjIYLmxlYXQudjEuQWN0aXZhdGlvbkNhdXNlIsUCCgZNb2R1bGUSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg4KBmRpZ2VzdBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEi0KCWxvYWRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY29tcGlsZV91cxgGIAEoBBILCgNhYmkYByABKAkSDwoHaW1wb3J0cxgIIAMoCRIPCgdleHBvcnRzGAkgAygJEg4KBmFjdGl2ZRgKIAEoCBIPCgd1c2VkX2J5GAsgAygJEicKCnF1YXJhbnRpbmUYDCABKAsyEy5sZWF0LnYxLlF1YXJhbnRpbmUSDwoHcHJvYmxlbRgNIAEoCRIrCglzaWduYXR1cmUYDiABKAsyGC5sZWF0LnYxLk1vZHVsZVNpZ25hdHVyZSK/AQoPTW9kdWxlU2lnbmF0dXJlEiYKBXN0YXRlGAEgASgOMhcubGVhdC52MS5TaWduYXR1cmVTdGF0ZRImCgdzaWduZXJzGAIgAygLMhUubGVhdC52MS5Nb2R1bGVTaWduZXISEAoIZGV0YWNoZWQYAyABKAgSDwoHcHJvYmxlbRgEIAEoCRIPCgdyZWZ1c2VkGAUgASgIEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkwKDE1vZHVsZVNpZ25lchILCgNrZXkYASABKAkSDgoGa2V5X2lkGAIgASgJEg4KBmNvdW50cxgDIAEoCBIPCgdwcm9ibGVtGAQgASgJIpoBCgpRdWFyYW50aW5lEg4KBmRpZ2VzdBgBIAEoCRIuCgpzaW5jZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aHkYBCABKAkSDwoHc3RyaWtlcxgFIAEoDSIiChJMaXN0TW9kdWxlc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJhChNMaXN0TW9kdWxlc1Jlc3BvbnNlEiAKB21vZHVsZXMYASADKAsyDy5sZWF0LnYxLk1vZHVsZRIoCgtxdWFyYW50aW5lZBgCIAMoCzITLmxlYXQudjEuUXVhcmFudGluZSIlChBHZXRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI0ChFHZXRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIoChNVbmxvYWRNb2R1bGVSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCSI3ChRVbmxvYWRNb2R1bGVSZXNwb25zZRIfCgZtb2R1bGUYASABKAsyDy5sZWF0LnYxLk1vZHVsZSIpChRSZWxlYXNlTW9kdWxlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiQAoVUmVsZWFzZU1vZHVsZVJlc3BvbnNlEg4KBmRpZ2VzdBgBIAEoCRIXCg93YXNfcXVhcmFudGluZWQYAiABKAgqxwEKD0FjdGl2YXRpb25DYXVzZRIgChxBQ1RJVkFUSU9OX0NBVVNFX1VOU1BFQ0lGSUVEEAASGQoVQUNUSVZBVElPTl9DQVVTRV9MT0FEEAESHQoZQUNUSVZBVElPTl9DQVVTRV9BQ1RJVkFURRACEh0KGUFDVElWQVRJT05fQ0FVU0VfUk9MTEJBQ0sQAxIcChhBQ1RJVkFUSU9OX0NBVVNFX1BST01PVEUQBBIbChdBQ1RJVkFUSU9OX0NBVVNFX1VOTE9BRBAFKo8BCg5TaWduYXR1cmVTdGF0ZRIfChtTSUdOQVRVUkVfU1RBVEVfVU5TUEVDSUZJRUQQABIcChhTSUdOQVRVUkVfU1RBVEVfVU5TSUdORUQQARIcChhTSUdOQVRVUkVfU1RBVEVfVkVSSUZJRUQQAhIgChxTSUdOQVRVUkVfU1RBVEVfTk9UX1ZFUklGSUVEEAMy0AgKDU1vZHVsZVNlcnZpY2USRQoKTG9hZE1vZHVsZRIaLmxlYXQudjEuTG9hZE1vZHVsZVJlcXVlc3QaGy5sZWF0LnYxLkxvYWRNb2R1bGVSZXNwb25zZRJNCgxVcGxvYWRNb2R1bGUSHC5sZWF0LnYxLlVwbG9hZE1vZHVsZVJlcXVlc3QaHS5sZWF0LnYxLlVwbG9hZE1vZHVsZVJlc3BvbnNlKAESUQoOQWN0aXZhdGVNb2R1bGUSHi5sZWF0LnYxLkFjdGl2YXRlTW9kdWxlUmVxdWVzdBofLmxlYXQudjEuQWN0aXZhdGVNb2R1bGVSZXNwb25zZRJRCg5Sb2xsYmFja01vZHVsZRIeLmxlYXQudjEuUm9sbGJhY2tNb2R1bGVSZXF1ZXN0Gh8ubGVhdC52MS5Sb2xsYmFja01vZHVsZVJlc3BvbnNlElcKEEdldE1vZHVsZUhpc3RvcnkSIC5sZWF0LnYxLkdldE1vZHVsZUhpc3RvcnlSZXF1ZXN0GiEubGVhdC52MS5HZXRNb2R1bGVIaXN0b3J5UmVzcG9uc2USSwoMU3RhcnRSb2xsb3V0EhwubGVhdC52MS5TdGFydFJvbGxvdXRSZXF1ZXN0Gh0ubGVhdC52MS5TdGFydFJvbGxvdXRSZXNwb25zZRJFCgpHZXRSb2xsb3V0EhoubGVhdC52MS5HZXRSb2xsb3V0UmVxdWVzdBobLmxlYXQudjEuR2V0Um9sbG91dFJlc3BvbnNlEksKDExpc3RSb2xsb3V0cxIcLmxlYXQudjEuTGlzdFJvbGxvdXRzUmVxdWVzdBodLmxlYXQudjEuTGlzdFJvbGxvdXRzUmVzcG9uc2USUQoOUHJvbW90ZVJvbGxvdXQSHi5sZWF0LnYxLlByb21vdGVSb2xsb3V0UmVxdWVzdBofLmxlYXQudjEuUHJvbW90ZVJvbGxvdXRSZXNwb25zZRJLCgxBYm9ydFJvbGxvdXQSHC5sZWF0LnYxLkFib3J0Um9sbG91dFJlcXVlc3QaHS5sZWF0LnYxLkFib3J0Um9sbG91dFJlc3BvbnNlEkgKC0xpc3RNb2R1bGVzEhsubGVhdC52MS5MaXN0TW9kdWxlc1JlcXVlc3QaHC5sZWF0LnYxLkxpc3RNb2R1bGVzUmVzcG9uc2USQgoJR2V0TW9kdWxlEhkubGVhdC52MS5HZXRNb2R1bGVSZXF1ZXN0GhoubGVhdC52MS5HZXRNb2R1bGVSZXNwb25zZRJLCgxVbmxvYWRNb2R1bGUSHC5sZWF0LnYxLlVubG9hZE1vZHVsZVJlcXVlc3QaHS5sZWF0LnYxLlVubG9hZE1vZHVsZVJlc3BvbnNlEk4KDVJlbGVhc2VNb2R1bGUSHS5sZWF0LnYxLlJlbGVhc2VNb2R1bGVSZXF1ZXN0Gh4ubGVhdC52MS5SZWxlYXNlTW9kdWxlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_leat_v1_rollout]);
 
 /**
  * A request to load a module.
@@ -66,6 +66,15 @@ export type LoadModuleRequest = Message<"leat.v1.LoadModuleRequest"> & {
    * @generated from field: bool no_activate = 6;
    */
   noActivate: boolean;
+
+  /**
+   * The signature that lies beside the module, as the WebAssembly tool conventions have it;
+   * empty for a module that has none, or has it in itself. At most 16 KiB unless the server says
+   * otherwise. With the same bytes again, one that counts takes the place of the one before.
+   *
+   * @generated from field: bytes signature = 7;
+   */
+  signature: Uint8Array;
 };
 
 /**
@@ -454,6 +463,13 @@ export type Module = Message<"leat.v1.Module"> & {
    * @generated from field: string problem = 13;
    */
   problem: string;
+
+  /**
+   * What the server knows of its signature.
+   *
+   * @generated from field: leat.v1.ModuleSignature signature = 14;
+   */
+  signature?: ModuleSignature | undefined;
 };
 
 /**
@@ -462,6 +478,104 @@ export type Module = Message<"leat.v1.Module"> & {
  */
 export const ModuleSchema: GenMessage<Module> = /*@__PURE__*/
   messageDesc(file_leat_v1_module, 11);
+
+/**
+ * What a server knows of a module's signature.
+ *
+ * @generated from message leat.v1.ModuleSignature
+ */
+export type ModuleSignature = Message<"leat.v1.ModuleSignature"> & {
+  /**
+   * What it makes of it.
+   *
+   * @generated from field: leat.v1.SignatureState state = 1;
+   */
+  state: SignatureState;
+
+  /**
+   * By whom it is signed; empty where the signature is not looked at or cannot be read.
+   *
+   * @generated from field: repeated leat.v1.ModuleSigner signers = 2;
+   */
+  signers: ModuleSigner[];
+
+  /**
+   * Whether the signature lies beside the module.
+   *
+   * @generated from field: bool detached = 3;
+   */
+  detached: boolean;
+
+  /**
+   * Why a server that requires signatures refuses it, as `REASON: message`. Empty where it does not.
+   *
+   * @generated from field: string problem = 4;
+   */
+  problem: string;
+
+  /**
+   * Whether this server refuses to run it for that: calls to it fail with the reason.
+   *
+   * @generated from field: bool refused = 5;
+   */
+  refused: boolean;
+
+  /**
+   * When the server took the signature. Its key must have counted then.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 6;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message leat.v1.ModuleSignature.
+ * Use `create(ModuleSignatureSchema)` to create a new message.
+ */
+export const ModuleSignatureSchema: GenMessage<ModuleSignature> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 12);
+
+/**
+ * Who has signed a module.
+ *
+ * @generated from message leat.v1.ModuleSigner
+ */
+export type ModuleSigner = Message<"leat.v1.ModuleSigner"> & {
+  /**
+   * The key's name in the server's list; empty for a key that is not there.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * The key's identifier, in hex digits; empty for a signature that names no key.
+   *
+   * @generated from field: string key_id = 2;
+   */
+  keyId: string;
+
+  /**
+   * Whether the signature counts.
+   *
+   * @generated from field: bool counts = 3;
+   */
+  counts: boolean;
+
+  /**
+   * Why it does not. Empty where it does.
+   *
+   * @generated from field: string problem = 4;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message leat.v1.ModuleSigner.
+ * Use `create(ModuleSignerSchema)` to create a new message.
+ */
+export const ModuleSignerSchema: GenMessage<ModuleSigner> = /*@__PURE__*/
+  messageDesc(file_leat_v1_module, 13);
 
 /**
  * Why a module must not run for a while: the server process ended while it ran, or it brought too many workers down.
@@ -510,7 +624,7 @@ export type Quarantine = Message<"leat.v1.Quarantine"> & {
  * Use `create(QuarantineSchema)` to create a new message.
  */
 export const QuarantineSchema: GenMessage<Quarantine> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 12);
+  messageDesc(file_leat_v1_module, 14);
 
 /**
  * A request to list modules.
@@ -531,7 +645,7 @@ export type ListModulesRequest = Message<"leat.v1.ListModulesRequest"> & {
  * Use `create(ListModulesRequestSchema)` to create a new message.
  */
 export const ListModulesRequestSchema: GenMessage<ListModulesRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 13);
+  messageDesc(file_leat_v1_module, 15);
 
 /**
  * The loaded modules.
@@ -559,7 +673,7 @@ export type ListModulesResponse = Message<"leat.v1.ListModulesResponse"> & {
  * Use `create(ListModulesResponseSchema)` to create a new message.
  */
 export const ListModulesResponseSchema: GenMessage<ListModulesResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 14);
+  messageDesc(file_leat_v1_module, 16);
 
 /**
  * A request to describe a module.
@@ -580,7 +694,7 @@ export type GetModuleRequest = Message<"leat.v1.GetModuleRequest"> & {
  * Use `create(GetModuleRequestSchema)` to create a new message.
  */
 export const GetModuleRequestSchema: GenMessage<GetModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 15);
+  messageDesc(file_leat_v1_module, 17);
 
 /**
  * One module.
@@ -601,7 +715,7 @@ export type GetModuleResponse = Message<"leat.v1.GetModuleResponse"> & {
  * Use `create(GetModuleResponseSchema)` to create a new message.
  */
 export const GetModuleResponseSchema: GenMessage<GetModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 16);
+  messageDesc(file_leat_v1_module, 18);
 
 /**
  * A request to take a module out.
@@ -622,7 +736,7 @@ export type UnloadModuleRequest = Message<"leat.v1.UnloadModuleRequest"> & {
  * Use `create(UnloadModuleRequestSchema)` to create a new message.
  */
 export const UnloadModuleRequestSchema: GenMessage<UnloadModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 17);
+  messageDesc(file_leat_v1_module, 19);
 
 /**
  * The module is gone.
@@ -643,7 +757,7 @@ export type UnloadModuleResponse = Message<"leat.v1.UnloadModuleResponse"> & {
  * Use `create(UnloadModuleResponseSchema)` to create a new message.
  */
 export const UnloadModuleResponseSchema: GenMessage<UnloadModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 18);
+  messageDesc(file_leat_v1_module, 20);
 
 /**
  * A request to end a module's quarantine.
@@ -664,7 +778,7 @@ export type ReleaseModuleRequest = Message<"leat.v1.ReleaseModuleRequest"> & {
  * Use `create(ReleaseModuleRequestSchema)` to create a new message.
  */
 export const ReleaseModuleRequestSchema: GenMessage<ReleaseModuleRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 19);
+  messageDesc(file_leat_v1_module, 21);
 
 /**
  * The module may run.
@@ -692,7 +806,7 @@ export type ReleaseModuleResponse = Message<"leat.v1.ReleaseModuleResponse"> & {
  * Use `create(ReleaseModuleResponseSchema)` to create a new message.
  */
 export const ReleaseModuleResponseSchema: GenMessage<ReleaseModuleResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_module, 20);
+  messageDesc(file_leat_v1_module, 22);
 
 /**
  * Why a version became active.
@@ -757,6 +871,54 @@ export const ActivationCauseSchema: GenEnum<ActivationCause> = /*@__PURE__*/
   enumDesc(file_leat_v1_module, 0);
 
 /**
+ * What a server makes of a module's signature.
+ *
+ * @generated from enum leat.v1.SignatureState
+ */
+export const SignatureState = {
+  /**
+   * Its policy is to look at none.
+   *
+   * @generated from enum value: SIGNATURE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * There is none.
+   *
+   * @generated from enum value: SIGNATURE_STATE_UNSIGNED = 1;
+   */
+  UNSIGNED: 1,
+
+  /**
+   * A key that counts has signed the module as it is.
+   *
+   * @generated from enum value: SIGNATURE_STATE_VERIFIED = 2;
+   */
+  VERIFIED: 2,
+
+  /**
+   * There is one, and it does not count.
+   *
+   * @generated from enum value: SIGNATURE_STATE_NOT_VERIFIED = 3;
+   */
+  NOT_VERIFIED: 3,
+} as const;
+
+/**
+ * What a server makes of a module's signature.
+ *
+ * @generated from enum leat.v1.SignatureState
+ */
+export type SignatureState = (typeof SignatureState)[keyof typeof SignatureState] | UnknownEnum;
+
+/**
+ * Describes the enum leat.v1.SignatureState.
+ */
+export const SignatureStateSchema: GenEnum<SignatureState> = /*@__PURE__*/
+  enumDesc(file_leat_v1_module, 1);
+
+/**
  * ModuleService loads WebAssembly modules into the server and takes them out.
  *
  * @generated from service leat.v1.ModuleService
@@ -769,7 +931,8 @@ export const ModuleService: GenService<{
    *
    * Errors: INVALID_ARGUMENT (not wasm, a forbidden import, a missing export, a limit
    * exceeded: the reason tells), ALREADY_EXISTS (the version is bound to other bytes),
-   * FAILED_PRECONDITION (the module failed its warm-up, or these bytes are in quarantine).
+   * FAILED_PRECONDITION (the module failed its warm-up, these bytes are in quarantine, or
+   * the server requires a signature and theirs does not count).
    *
    * @generated from rpc leat.v1.ModuleService.LoadModule
    */
