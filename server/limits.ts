@@ -65,6 +65,12 @@ export interface Limits {
   maxResultRecords: number;
   /** A module's configuration for one stage, as JSON. Default 64 KiB. */
   maxConfigBytes: number;
+  /** How deep the conditions of one stage nest. Default 8. */
+  maxConditionDepth: number;
+  /** Conditions of one stage, each text of an `in` counted. Default 64: that many may be asked of each header of each record. */
+  maxConditionTerms: number;
+  /** Bytes of the texts in the conditions of one stage, together. Default 4 KiB. */
+  maxConditionBytes: number;
   /** Stages of a pipeline. Default 16. */
   maxStages: number;
   /** Stored pipelines. Default 1,000. */
@@ -261,6 +267,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxResultBytes: 16 * MiB,
   maxResultRecords: 100_000,
   maxConfigBytes: 64 * KiB,
+  maxConditionDepth: 8,
+  maxConditionTerms: 64,
+  maxConditionBytes: 4 * KiB,
   maxStages: 16,
   maxPipelines: 1_000,
   maxInlinePipelines: 256,

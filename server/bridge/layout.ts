@@ -132,8 +132,15 @@ export const StageWord = {
   counterUpdates: 13,
   /** Those of them whose name found no room. */
   counterUpdatesUnnamed: 14,
+  /** Records that passed the stage by. Where all did, the module was not called. */
+  recordsSkipped: 15,
   size: 16,
 } as const;
+
+/** Whether all records passed a stage by, so that its module was not called. */
+export function wasSkipped(words: Int32Array, stageEntry: number): boolean {
+  return words[stageEntry + StageWord.recordsIn] === 0 && words[stageEntry + StageWord.recordsSkipped] !== 0;
+}
 
 /** Words of one entry of the segment table. */
 export const SegmentWord = {

@@ -40,6 +40,19 @@ export interface BreakerSpec {
   readonly recordFailures: boolean;
 }
 
+/** What a text must be like. Texts are compared by their UTF-8 bytes. */
+export type TextMatch =
+  | { readonly t: "exists" }
+  | { readonly t: "prefix"; readonly text: string }
+  | { readonly t: "equals"; readonly anyOf: readonly string[] };
+
+/** What a record must be like for a stage to run it. */
+export type ConditionSpec =
+  | { readonly t: "header"; readonly name: string; readonly match: TextMatch }
+  | { readonly t: "key"; readonly match: TextMatch }
+  | { readonly t: "not"; readonly of: ConditionSpec }
+  | { readonly t: "all" | "any"; readonly of: readonly ConditionSpec[] };
+
 /** One stage, resolved: no defaults are left open. */
 export interface StageSpec {
   /** The stage's name, unique in the pipeline. */
@@ -72,6 +85,8 @@ export interface StageSpec {
   readonly breaker: BreakerSpec | undefined;
   /** Whether each batch gets a new instance. */
   readonly fresh: boolean;
+  /** Which records it runs; undefined for all. */
+  readonly when?: ConditionSpec | undefined;
 }
 
 /** One pipeline, resolved. A changed pipeline is a new one with another id. */

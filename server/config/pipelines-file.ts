@@ -7,13 +7,14 @@
  *           - module: normalise@1.2.0
  *           - module: redact
  *             config: { fields: [email, phone] }
+ *             when: { header: type, equals: order }
  *             on_failure: drop
  *             limits: { batch_timeout_ms: 2s, memory_bytes: 16MiB }
  *
  * or several documents, each one such list or one pipeline. The keys are the fields of
  * `leat.v1.Pipeline` and `leat.v1.Stage`, but for `config`, which is the mapping that becomes
- * `config_json`, the words `fail`, `drop`, `pass`, `dead_letter`, `reuse` and `fresh`, and the times of `retry` and
- * `breaker` (see resilience-file.ts).
+ * `config_json`, the words `fail`, `drop`, `pass`, `dead_letter`, `reuse` and `fresh`, the times of `retry` and
+ * `breaker` (see resilience-file.ts), and `when` (see condition-file.ts).
  *
  * @module
  */
@@ -22,6 +23,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { InstancePolicy, OnFailure, type PipelineSchema, type StageSchema } from "@leat/proto";
 import type { z } from "zod";
 import { defaultLimits, type Limits } from "../limits.ts";
+import { conditionInput, conditionSchema } from "./condition-file.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { anyMapping, anyText, oneOf, pattern, size, text, time } from "./kinds.ts";
 import { breakerInput, breakerSchema, retryInput, retrySchema } from "./resilience-file.ts";
@@ -50,7 +52,7 @@ const nameKind = pattern(
 
 const moduleKind = text("a module as `name`, `name@version` or `sha256:<64 hex digits>`");
 
-const stageSchema = mapping({
+const stageShape = {
   name: value(nameKind).optional(),
   module: value(moduleKind),
   config: value(anyMapping).superRefine(checkJson).optional(),
@@ -63,9 +65,13 @@ const stageSchema = mapping({
   retry: retrySchema.optional(),
   breaker: breakerSchema.optional(),
   instances: value(oneOf(Object.keys(instancePolicies) as (keyof typeof instancePolicies)[])).optional(),
-});
+};
 
-type WrittenStage = z.infer<typeof stageSchema>;
+function stageSchema(limits: Limits) {
+  return mapping({ ...stageShape, when: conditionSchema(limits).optional() });
+}
+
+type WrittenStage = z.infer<ReturnType<typeof stageSchema>>;
 
 interface WrittenPipeline {
   name: string;
@@ -77,7 +83,7 @@ function pipelineSchema(limits: Limits): z.ZodType<WrittenPipeline> {
   return mapping({
     name: value(nameKind),
     description: value(anyText).optional(),
-    stages: list(stageSchema, "stages", limits.maxStages),
+    stages: list(stageSchema(limits), "stages", limits.maxStages),
   });
 }
 
@@ -171,6 +177,7 @@ function stageInput(stage: WrittenStage): MessageInitShape<typeof StageSchema> {
     instances: stage.instances === undefined ? InstancePolicy.UNSPECIFIED : instancePolicies[stage.instances],
     ...(stage.retry !== undefined && { retry: retryInput(stage.retry) }),
     ...(stage.breaker !== undefined && { breaker: breakerInput(stage.breaker) }),
+    ...(stage.when !== undefined && { when: conditionInput(stage.when) }),
     ...(stage.limits !== undefined && {
       limits: {
         ...(batch_timeout_ms !== undefined && { batchTimeoutMs: batch_timeout_ms }),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Control, Outcome, Slot, StageWord } from "../bridge/layout.ts";
+import { Control, Outcome, Slot, StageWord, wasSkipped } from "../bridge/layout.ts";
 import { wasmPageBytes } from "../limits.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
@@ -76,6 +76,8 @@ export class Accounting {
     const at = worker.memory.timesOf(slot) + 2 + 2 * index;
     const entry = worker.memory.stage(slot, index);
     const stage = stats.stage(index, spec.identity);
+    stage.recordsSkipped += words[entry + StageWord.recordsSkipped] as number;
+    if (wasSkipped(words, entry)) return;
     stage.execute.add(Math.max(0, (times[at + 1] as number) - (times[at] as number)) * nsPerMs);
     stage.recordsIn += words[entry + StageWord.recordsIn] as number;
     stage.recordsOut += words[entry + StageWord.recordsOut] as number;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ExclusionCode, Slot, StageWord, wholeStage } from "../bridge/layout.ts";
+import { ExclusionCode, Slot, StageWord, wasSkipped, wholeStage } from "../bridge/layout.ts";
 import type { BreakerSpec, PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
@@ -60,7 +60,9 @@ export class Breakers {
     if (!this.#known.has(spec)) this.#meet(spec);
     this.#withdraw(crossing);
     for (let stage = 0; stage < spec.stages.length; stage++) {
-      const { digest, onFailure, module, version } = spec.stages[stage] as PipelineSpec["stages"][number];
+      const { digest, onFailure, module, version, when } = spec.stages[
+        stage
+      ] as PipelineSpec["stages"][number];
       const breaker = this.#breakers.get(digest);
       if (breaker === undefined || breaker.state.t === "closed") continue;
       // A module that stands twice in a pipeline is tried once.
@@ -69,7 +71,8 @@ export class Breakers {
       if (permission.t === "probe") {
         crossing.probes = [...crossing.probes, digest];
       } else if (permission.t === "refused") {
-        if (onFailure === "fail") {
+        // A stage with a condition may have no record to run, so only those that it has fail.
+        if (onFailure === "fail" && when === undefined) {
           this.abandon(crossing);
           const { retryAfterMs } = permission;
           return leatError("BREAKER_OPEN", { module: `${module}@${version}` }, { retryAfterMs });
@@ -90,6 +93,7 @@ export class Breakers {
       const breaker = this.#breakers.get(stages[stage]?.digest ?? "");
       if (breaker === undefined || this.#excluded(crossing, stage)) continue;
       const entry = worker.memory.stage(slot, stage);
+      if (wasSkipped(words, entry)) continue;
       const failed = breaker.countsRecordFailures && (words[entry + StageWord.recordsFailed] as number) > 0;
       this.#tell(crossing, stage, breaker, failed || (words[entry + StageWord.faults] as number) > 0);
     }

@@ -49,6 +49,7 @@ function stageTimings(job: BatchJob, crossing: Crossing, worker: WorkerHandle, s
       recordsIn: words[entry + StageWord.recordsIn] as number,
       recordsOut: words[entry + StageWord.recordsOut] as number,
       recordsFailed: words[entry + StageWord.recordsFailed] as number,
+      recordsSkipped: words[entry + StageWord.recordsSkipped] as number,
       attempt: job.priorAttempts + crossing.attempts,
       instanceReused: words[entry + StageWord.instancesCreated] === 0,
     };

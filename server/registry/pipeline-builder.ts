@@ -87,6 +87,7 @@ export class PipelineBuilder {
       retry: stage.retry,
       breaker: stage.breaker,
       fresh: stage.fresh,
+      when: stage.when,
     };
   }
 

@@ -5,9 +5,10 @@
  */
 
 import { OnFailure, type Pipeline, type Stage } from "@leat/proto";
-import type { BreakerSpec, FailurePolicy, RetrySpec } from "../bridge/pipeline-spec.ts";
+import type { BreakerSpec, ConditionSpec, FailurePolicy, RetrySpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
+import { readCondition } from "./condition-definition.ts";
 import { isName, nameRule } from "./names.ts";
 import { readBreaker, readRetry } from "./resilience-definition.ts";
 
@@ -23,6 +24,7 @@ export interface StageDefinition {
   readonly retry: RetrySpec;
   readonly breaker: BreakerSpec | undefined;
   readonly fresh: boolean;
+  readonly when: ConditionSpec | undefined;
 }
 
 const policies: ReadonlyMap<number, FailurePolicy> = new Map<number, FailurePolicy>([
@@ -104,6 +106,7 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
     retry: readRetry(stage.retry, `${path}.retry`, limits),
     breaker: readBreaker(stage.breaker, `${path}.breaker`, limits),
     fresh: stage.instances === freshPolicy,
+    when: readCondition(stage.when, `${path}.when`, limits),
   };
 }
 

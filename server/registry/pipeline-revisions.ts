@@ -90,6 +90,7 @@ export class PipelineRevisions {
     return this.#turnstile.run(async () => {
       const before = this.#pipelines.stored(pipeline.name);
       this.#checkExpected(pipeline.name, before, options.expectedRevision);
+      readStages(pipeline, this.#parts.limits);
       const digest = digestOfPipeline(pipeline);
       const facts = this.#pipelines.facts(pipeline.name);
       if (before !== undefined && facts?.digest === digest) {
@@ -102,7 +103,6 @@ export class PipelineRevisions {
       definition.revision = (facts?.newest ?? 0) + 1;
       definition.updateTime = timestampFromMs(timeMs);
       const waits = options.whenHeld === "keep" && this.#waitsForRelease(definition);
-      if (waits) readStages(definition, this.#parts.limits);
       const spec = waits ? undefined : await this.#preparation.pipeline(definition);
       if (options.validateOnly === true) return { definition, unchanged: false };
       const { name, revision } = definition;

@@ -6,7 +6,7 @@
  */
 
 import type { Pipeline } from "@leat/proto";
-import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
 import type { CompiledModule } from "../module/compile.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import { aloneSpec } from "./module-entry.ts";
@@ -22,6 +22,11 @@ import { WarmUp, warmUpError } from "./warm-up.ts";
 export interface PreparedPipeline {
   readonly definition: Pipeline;
   readonly spec: PipelineSpec | undefined;
+}
+
+/** A stage as it is warmed up: the samples match no condition. */
+function forAll(stage: StageSpec): StageSpec {
+  return { ...stage, when: undefined };
 }
 
 /** Prepares modules and pipelines. */
@@ -82,7 +87,11 @@ export class Preparation {
     resolve?: ResolveModule,
   ): Promise<PipelineSpec> {
     const spec = await this.#builder.build(name, stages, resolve);
-    const problem = await this.#warmUp.run({ ...spec, id: nextPipelineId() });
+    const problem = await this.#warmUp.run({
+      ...spec,
+      id: nextPipelineId(),
+      stages: spec.stages.map(forAll),
+    });
     if (problem !== undefined) throw warmUpError(problem, spec);
     return spec;
   }

@@ -10,7 +10,7 @@
  */
 
 import { unknownRecord, wholeStage } from "../bridge/layout.ts";
-import { GuestFault, HostAbort } from "../module/trap.ts";
+import { type GuestFault, HostAbort } from "../module/trap.ts";
 import { recordTag } from "../record/batch.ts";
 import { ResultView } from "../record/result.ts";
 import { Cursor } from "../record/wire.ts";
@@ -173,21 +173,10 @@ class Isolation {
    * @throws GuestFault output_too_large
    */
   #checkTotal({ batchStart, batchEnd, records }: ResultView): void {
-    const { maxResultBytes, maxResultRecords } = this.#runner.context.limits;
     const bytes = this.#bytes + batchEnd - batchStart;
     const outputs = this.#outputs + records;
-    if (bytes > maxResultBytes) {
-      throw new GuestFault(
-        "output_too_large",
-        `the module returned ${bytes} bytes in all, the limit maxResultBytes is ${maxResultBytes}`,
-      );
-    }
-    if (outputs > maxResultRecords) {
-      throw new GuestFault(
-        "output_too_large",
-        `the module returned ${outputs} records in all, the limit maxResultRecords is ${maxResultRecords}`,
-      );
-    }
+    this.#runner.checkBytes(bytes, " in all");
+    this.#runner.checkRecords(outputs, " in all");
     this.#bytes = bytes;
     this.#outputs = outputs;
   }

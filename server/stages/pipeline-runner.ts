@@ -13,15 +13,26 @@ import { Composition } from "./composition.ts";
 import { mattersFor } from "./matters.ts";
 import { passFailedThrough } from "./pass-through.ts";
 import type { RunContext } from "./run-context.ts";
-import type { Exclusion, StageFailure, StageInput } from "./stage-io.ts";
+import type { Selection } from "./selection.ts";
+import type { Exclusion, StageFailure, StageInput, StageOutput } from "./stage-io.ts";
 import { StageRunner } from "./stage-runner.ts";
 
 /** Receives what is measured of each stage. */
 export interface StageProbe {
   /** A stage is about to run. */
   begin(stage: number): void;
-  /** A stage has run. */
-  end(stage: number, recordsIn: number, recordsOut: number, recordsFailed: number, runner: StageRunner): void;
+  /** A stage has run some records; `skipped` others passed it by. */
+  end(stage: number, records: StageRecords, runner: StageRunner): void;
+  /** All records have passed a stage by: its module was not called. */
+  skip(stage: number, records: number): void;
+}
+
+/** What became of the records of a stage. */
+export interface StageRecords {
+  in: number;
+  out: number;
+  failed: number;
+  skipped: number;
 }
 
 /** One pipeline in one worker. After {@link run}, its fields hold what came out until the next run. */
@@ -42,6 +53,7 @@ export class PipelineRunner {
   /** Failures that are tried again or become dead letters. */
   readonly matters: FailureMatter[] = [];
   readonly #context: RunContext;
+  readonly #counted: StageRecords = { in: 0, out: 0, failed: 0, skipped: 0 };
 
   constructor(spec: PipelineSpec, context: RunContext, onCreate: (runner: StageRunner) => void) {
     this.spec = spec;
@@ -69,10 +81,19 @@ export class PipelineRunner {
     for (const runner of this.stages) {
       if (this.#context.cancelled) throw new HostAbort("cancelled");
       if (this.composition.records === 0 && records > 0) break;
+      const present = this.composition.records;
+      const chosen = this.#choose(runner);
+      if (chosen === 0 && present > 0) {
+        probe.skip(runner.index, present);
+        continue;
+      }
       probe.begin(runner.index);
-      const recordsIn = this.composition.records;
-      const failed = this.#runStage(runner, exclusions?.get(runner.index));
-      probe.end(runner.index, recordsIn, this.composition.records, failed, runner);
+      const counted = this.#counted;
+      counted.failed = this.#runStage(runner, chosen, exclusions?.get(runner.index));
+      counted.in = chosen;
+      counted.skipped = present - chosen;
+      counted.out = this.composition.records - counted.skipped;
+      probe.end(runner.index, counted, runner);
     }
     this.composition.finish();
     if (this.failures.length > 1) this.failures.sort((a, b) => a.index - b.index);
@@ -96,34 +117,65 @@ export class PipelineRunner {
     this.composition.begin(records);
   }
 
-  #runStage(runner: StageRunner, exclusions: readonly Exclusion[] | undefined): number {
-    const input = { bytes: this.bytes, start: this.start, end: this.end, records: this.composition.records };
+  /** How many records the stage runs. */
+  #choose({ condition }: StageRunner): number {
+    const { records } = this.composition;
+    if (condition === undefined) return records;
+    return this.#context.selection.select(condition, this.bytes, this.start, this.end, records);
+  }
+
+  /** @param chosen - how many records it runs: all of them, or those that were selected */
+  #runStage(runner: StageRunner, chosen: number, exclusions: readonly Exclusion[] | undefined): number {
+    const whole = { bytes: this.bytes, start: this.start, end: this.end, records: this.composition.records };
+    const selection = chosen < whole.records ? this.#context.selection : undefined;
+    const input = selection === undefined ? whole : selection.gather(whole, chosen);
+    runner.besideRecords = whole.records - chosen;
+    runner.besideBytes = selection === undefined ? 0 : selection.besideBytes;
     runner.run(input, exclusions);
     const { output } = runner;
     const failed = output.failed.length;
     if (failed > 0) {
-      this.#note(runner, output.failed, input);
+      this.#note(runner, output.failed, input, selection);
       if (runner.spec.onFailure === "pass") passFailedThrough(input, output);
     } else if (runner.lastFault !== undefined && input.records === 0) {
       const { code, message } = runner.lastFault;
-      this.#sample(runner, { index: 0, code, message, retryable: false });
+      this.#sample(runner, { index: 0, code, message, retryable: false }, 0);
     }
+    if (selection === undefined) this.#take(output);
+    else this.#takeMerged(selection, whole, output);
+    return failed;
+  }
+
+  #take(output: StageOutput): void {
     if (output.hasFanout) this.composition.apply(output.fanout, output.records);
     this.bytes = output.bytes;
     this.start = output.batchStart;
     this.end = output.batchEnd;
-    return failed;
   }
 
-  #note(runner: StageRunner, failed: readonly StageFailure[], input: StageInput): void {
+  #takeMerged(selection: Selection, whole: StageInput, output: StageOutput): void {
+    selection.merge(whole, output);
+    this.composition.apply(selection.fanout, selection.records);
+    this.bytes = selection.bytes;
+    this.start = 0;
+    this.end = selection.end;
+  }
+
+  #note(
+    runner: StageRunner,
+    failed: readonly StageFailure[],
+    input: StageInput,
+    selection: Selection | undefined,
+  ): void {
     const { name, onFailure } = runner.spec;
     const matter = mattersFor(runner, input);
+    const places = selection?.places(input.records);
     const counts = new Map<string, number>();
     const { maxFailureMessages } = this.#context.limits;
     for (const failure of failed) {
       counts.set(failure.code, (counts.get(failure.code) ?? 0) + 1);
-      this.#sample(runner, failure);
-      const index = this.composition.originOf(failure.index);
+      const index = this.composition.originOf(places?.[failure.index] ?? failure.index);
+      this.#sample(runner, failure, index);
       if (matter !== undefined) this.matters.push(...matter(failure, index));
       if (onFailure !== "fail" && onFailure !== "dead_letter") continue;
       const { code, retryable } = failure;
@@ -140,11 +192,11 @@ export class PipelineRunner {
     for (const [code, count] of counts) this.failureCounts.push({ stage: runner.index, code, count });
   }
 
-  #sample(runner: StageRunner, failure: StageFailure): void {
+  #sample(runner: StageRunner, failure: StageFailure, index: number): void {
     if (this.samples.length >= this.#context.limits.maxFailureEventsPerTrace) return;
     const { code, message } = failure;
     this.samples.push({
-      index: this.composition.originOf(failure.index),
+      index,
       code,
       message,
       stage: runner.spec.name,

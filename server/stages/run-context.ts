@@ -7,6 +7,7 @@
 import type { SlotMemory } from "../bridge/channel.ts";
 import { Control, Phase, Slot, StageWord } from "../bridge/layout.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
+import { Selection } from "./selection.ts";
 
 /** Receives what guests say. */
 export interface GuestSink {
@@ -25,6 +26,8 @@ export class RunApart extends Error {
 export class RunContext {
   readonly limits: Readonly<Limits>;
   readonly sink: GuestSink;
+  /** For stages that run some records only. */
+  readonly selection: Selection;
   readonly #words: Int32Array;
   readonly #memory: SlotMemory;
   #slot = 0;
@@ -36,6 +39,7 @@ export class RunContext {
     this.#words = memory.words;
     this.limits = limits;
     this.sink = sink;
+    this.selection = new Selection(limits.slotOutputBytes);
   }
 
   /** A batch begins. */

@@ -11,6 +11,7 @@ import { faultFrom, GuestFault, HostAbort } from "../module/trap.ts";
 import { copyBytes } from "../record/copy.ts";
 import { ResultTooLargeError, type ResultView, readResult } from "../record/result.ts";
 import { Cursor, WireError } from "../record/wire.ts";
+import { Condition } from "./condition.ts";
 import { isolate } from "./isolate.ts";
 import { RunApart, type RunContext } from "./run-context.ts";
 import { type Exclusion, type StageFailure, type StageInput, StageOutput } from "./stage-io.ts";
@@ -23,6 +24,11 @@ export class StageRunner {
   readonly output = new StageOutput();
   /** The last fault in the current batch. */
   lastFault: GuestFault | undefined;
+  /** Which records it runs; undefined for all. */
+  readonly condition: Condition | undefined;
+  /** Records that pass it by in the current batch, and their bytes: together with its output they keep the bounds of a result. */
+  besideRecords = 0;
+  besideBytes = 0;
   /** When the instance was last used, as a count of uses in this worker. */
   lastUse = 0;
   readonly #host: GuestHost;
@@ -50,6 +56,7 @@ export class StageRunner {
     this.spec = spec;
     this.index = index;
     this.context = context;
+    this.condition = spec.when && new Condition(spec.when);
     this.#onCreate = onCreate;
     this.#host = {
       beginRecord: (record) => {
@@ -221,15 +228,31 @@ export class StageRunner {
 
   #readOutput(instance: GuestInstance, records: number, view: ResultView): void {
     const { limits } = this.context;
-    if (instance.outputLength > limits.maxResultBytes) {
-      throw new GuestFault(
-        "output_too_large",
-        `the module returned ${instance.outputLength} bytes, the limit maxResultBytes is ${limits.maxResultBytes}`,
-      );
-    }
+    this.checkBytes(instance.outputLength);
     const cursor = this.#cursor;
     cursor.reset(instance.bytes, instance.outputOffset, instance.outputOffset + instance.outputLength);
     readResult(cursor, records, limits, view);
+    this.checkRecords(view.records);
+  }
+
+  /** @throws GuestFault output_too_large when what the module returned, and what passes it by, are too many bytes together */
+  checkBytes(returned: number, inAll = ""): void {
+    const { maxResultBytes } = this.context.limits;
+    const measured = returned + this.besideBytes;
+    if (measured <= maxResultBytes) return;
+    const beside = this.besideBytes === 0 ? "" : ` (${this.besideBytes} of records that pass the stage by)`;
+    const problem = `the module returned ${measured} bytes${inAll}${beside}, the limit maxResultBytes is ${maxResultBytes}`;
+    throw new GuestFault("output_too_large", problem);
+  }
+
+  /** As {@link checkBytes}, for records. */
+  checkRecords(returned: number, inAll = ""): void {
+    const { maxResultRecords } = this.context.limits;
+    const measured = returned + this.besideRecords;
+    if (measured <= maxResultRecords) return;
+    const beside = this.besideRecords === 0 ? "" : ` (${this.besideRecords} of them pass the stage by)`;
+    const problem = `the module returned ${measured} records${inAll}${beside}, the limit maxResultRecords is ${maxResultRecords}`;
+    throw new GuestFault("output_too_large", problem);
   }
 
   /** An instance that has grown a lot gives its memory back: WebAssembly memories cannot shrink. */

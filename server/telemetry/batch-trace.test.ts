@@ -41,6 +41,7 @@ function stage(name: string, fields: Partial<StageTiming> = {}): StageTiming {
     endMs: startMs + 3,
     recordsIn: 100,
     recordsOut: 100,
+    recordsSkipped: 0,
     recordsFailed: 0,
     attempt: 1,
     instanceReused: true,

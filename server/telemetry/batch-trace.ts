@@ -49,6 +49,8 @@ export interface StageTiming {
   readonly recordsOut: number;
   /** Records that failed. */
   readonly recordsFailed: number;
+  /** Records that passed it by, and are not among those that came in and went out. */
+  readonly recordsSkipped: number;
   /** Which run of the stage this was, from 1. */
   readonly attempt: number;
   /** Whether the instance had run before. */
@@ -222,6 +224,7 @@ class RecordedTrace implements BatchTrace {
       [attributeNames.recordsIn]: stage.recordsIn,
       [attributeNames.recordsOut]: stage.recordsOut,
       [attributeNames.recordsFailed]: stage.recordsFailed,
+      ...(stage.recordsSkipped > 0 && { [attributeNames.recordsSkipped]: stage.recordsSkipped }),
       [attributeNames.attempt]: stage.attempt,
       [attributeNames.worker]: worker,
       [attributeNames.instanceReused]: stage.instanceReused,
@@ -255,10 +258,11 @@ class RecordedTrace implements BatchTrace {
     const omitted = timing.failures.length - this.#maxEvents;
     if (omitted > 0) this.#span.setAttribute(attributeNames.failuresOmitted, omitted);
     this.#span.setAttribute(attributeNames.rpcStatus, grpcStatus[timing.error?.status ?? "OK"]);
-    if (timing.stages.length > 0) {
+    const [first, last] = [timing.stages[0], timing.stages.at(-1)];
+    if (first !== undefined && last !== undefined) {
       this.#span.setAttribute(attributeNames.worker, timing.worker);
-      this.#span.setAttribute(attributeNames.recordsIn, timing.stages[0]?.recordsIn ?? 0);
-      this.#span.setAttribute(attributeNames.recordsOut, timing.stages.at(-1)?.recordsOut ?? 0);
+      this.#span.setAttribute(attributeNames.recordsIn, first.recordsIn + first.recordsSkipped);
+      this.#span.setAttribute(attributeNames.recordsOut, last.recordsOut + last.recordsSkipped);
       this.#span.setAttribute(attributeNames.recordsFailed, timing.failures.length);
     }
     if (timing.error !== undefined) {

@@ -341,6 +341,8 @@ function registerStages(meter: Meter, stats: Stats): void {
     result.observe(time, figures.execute.totalNs * secondsPerNs, stage);
     result.observe(records, figures.recordsIn, { ...stage, [label.direction]: "in" });
     result.observe(records, figures.recordsOut, { ...stage, [label.direction]: "out" });
+    if (figures.recordsSkipped > 0)
+      result.observe(records, figures.recordsSkipped, { ...stage, [label.direction]: "skipped" });
     result.observe(instances, figures.instancesCreated, stage);
     usage(result, stage, figures);
     result.observe(retries, figures.retries, stage);

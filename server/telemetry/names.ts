@@ -43,6 +43,8 @@ export const attributeNames = {
   recordsOut: "leat.records.out",
   /** Records that failed. */
   recordsFailed: "leat.records.failed",
+  /** Records that passed the stage by, since its condition does not hold for them. Only where there are some. */
+  recordsSkipped: "leat.records.skipped",
   /** Which run of the stage this was, from 1. */
   attempt: "leat.attempt",
   /** The worker thread's number. */
@@ -104,7 +106,7 @@ export const metricNames = {
   stageExecutions: "leat.stage.executions",
   /** Time a stage ran. Labels: as above. */
   stageTime: "leat.stage.seconds",
-  /** Records of a stage. Labels: as above and direction (`in`, `out`). */
+  /** Records of a stage. Labels: as above and direction (`in`, `out`, and `skipped` where the stage has a condition). */
   stageRecords: "leat.stage.records",
   /** Records that failed in a stage. Labels: as above and code. */
   stageFailures: "leat.stage.failures",

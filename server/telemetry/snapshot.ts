@@ -105,6 +105,7 @@ function stageMetrics(stats: StageStats): StageMetrics {
     logLinesDropped: whole(stats.logLinesDropped),
     counterUpdates: whole(stats.counterUpdates),
     counterUpdatesUnnamed: whole(stats.counterUpdatesUnnamed),
+    recordsSkipped: whole(stats.recordsSkipped),
   });
 }
 

@@ -70,6 +70,8 @@ export class StageStats {
   recordsIn = 0;
   /** Records that left it. */
   recordsOut = 0;
+  /** Records that passed it by, and are not among those that came in and left. */
+  recordsSkipped = 0;
   /** Records that failed in it, by code. */
   readonly failures = new Map<string, number>();
   /** Instances that were made for it. */

@@ -29,6 +29,7 @@ function traceOneBatch(tracer: BatchTracer): void {
         endMs: now + 2.25,
         recordsIn: 3,
         recordsOut: 2,
+        recordsSkipped: 0,
         recordsFailed: 1,
         attempt: 1,
         instanceReused: false,

@@ -12,7 +12,7 @@ import { systemClock } from "../clock.ts";
 import { type RecordFailureCode, recordFailureCodes } from "../errors.ts";
 import { HostAbort } from "../module/trap.ts";
 import { WireError } from "../record/wire.ts";
-import type { PipelineRunner, StageProbe } from "../stages/pipeline-runner.ts";
+import type { PipelineRunner, StageProbe, StageRecords } from "../stages/pipeline-runner.ts";
 import { RunApart, type RunContext } from "../stages/run-context.ts";
 import { Segments } from "../stages/segments.ts";
 import type { Exclusion } from "../stages/stage-io.ts";
@@ -72,6 +72,7 @@ export class SlotRunner {
     } catch (thrown) {
       this.#failSlot(slot, thrown);
     }
+    this.#context.selection.release();
     this.#context.end();
     times[at + 1] = systemClock.nowMs();
   }
@@ -203,6 +204,10 @@ class SlotProbe implements StageProbe {
 
   begin(stage: number): void {
     this.#ledger?.stage(stage);
+    this.#enter(stage);
+  }
+
+  #enter(stage: number): void {
     const { words, times } = this.#memory;
     words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
     // A stage that does not end must not leave the figures of a batch that was in the slot before.
@@ -215,18 +220,18 @@ class SlotProbe implements StageProbe {
     times[at + 1] = nowMs;
   }
 
-  end(
-    stage: number,
-    recordsIn: number,
-    recordsOut: number,
-    recordsFailed: number,
-    runner: StageRunner,
-  ): void {
+  skip(stage: number, records: number): void {
+    this.#enter(stage);
+    this.#memory.words[this.#memory.stage(this.slot, stage) + StageWord.recordsSkipped] = records;
+  }
+
+  end(stage: number, records: StageRecords, runner: StageRunner): void {
     const { words, times } = this.#memory;
     const entry = this.#memory.stage(this.slot, stage);
-    words[entry + StageWord.recordsIn] = recordsIn;
-    words[entry + StageWord.recordsOut] = recordsOut;
-    words[entry + StageWord.recordsFailed] = recordsFailed;
+    words[entry + StageWord.recordsIn] = records.in;
+    words[entry + StageWord.recordsOut] = records.out;
+    words[entry + StageWord.recordsFailed] = records.failed;
+    words[entry + StageWord.recordsSkipped] = records.skipped;
     words[entry + StageWord.cpuUs] = this.#usedUs();
     times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = systemClock.nowMs();
     this.#budget.touch(runner);

@@ -1,5 +1,11 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type PipelineSchema, PutPipelineRequestSchema, StageSchema } from "@leat/sdk";
+import {
+  type ConditionSchema,
+  type KeyConditionSchema,
+  type PipelineSchema,
+  PutPipelineRequestSchema,
+  StageSchema,
+} from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { failureOf } from "../kit/call-error.ts";
 import { encode } from "../kit/raw-client.ts";
@@ -37,6 +43,16 @@ function stage(init: MessageInitShape<typeof StageSchema>) {
   return create(StageSchema, { module: "program", ...init });
 }
 
+type ConditionInit = MessageInitShape<typeof ConditionSchema>;
+
+function any(...conditions: ConditionInit[]): ConditionInit {
+  return { condition: { case: "any", value: { conditions } } };
+}
+
+function key(match: MessageInitShape<typeof KeyConditionSchema>["match"]): ConditionInit {
+  return { condition: { case: "key", value: match === undefined ? {} : { match } } };
+}
+
 describe("a pipeline that is wrong is refused with the field that is", () => {
   const cases: [string, PipelineInit, string][] = [
     ["no name", { stages: [stage({})] }, "pipeline.name"],
@@ -53,6 +69,61 @@ describe("a pipeline that is wrong is refused with the field that is", () => {
       "a stage with a bad name",
       { name: "good", stages: [stage({ name: "a b" })] },
       "pipeline.stages[0].name",
+    ],
+    [
+      "a condition that says nothing",
+      { name: "good", stages: [stage({ when: {} })] },
+      "pipeline.stages[0].when",
+    ],
+    [
+      "a header without a name, deep in a condition",
+      {
+        name: "good",
+        stages: [
+          stage({
+            when: any({ condition: { case: "not", value: { condition: { case: "header", value: {} } } } }),
+          }),
+        ],
+      },
+      "pipeline.stages[0].when.any[0].not.header",
+    ],
+    [
+      "a key that is not said anything of",
+      { name: "good", stages: [stage({ when: { condition: { case: "key", value: {} } } })] },
+      "pipeline.stages[0].when.key",
+    ],
+    [
+      "an empty prefix",
+      { name: "good", stages: [stage({ when: key({ case: "prefix", value: "" }) })] },
+      "pipeline.stages[0].when.key.prefix",
+    ],
+    [
+      "a list of no texts",
+      { name: "good", stages: [stage({ when: key({ case: "in", value: {} }) })] },
+      "pipeline.stages[0].when.key.in",
+    ],
+    [
+      "a list of no conditions",
+      { name: "good", stages: [stage({ when: any() })] },
+      "pipeline.stages[0].when.any",
+    ],
+    [
+      "conditions that nest too deep",
+      { name: "good", stages: [stage({ when: any(any(any(any(any(any(any(any(any())))))))) })] },
+      `pipeline.stages[0].when${".any[0]".repeat(8)}`,
+    ],
+    [
+      "too many texts",
+      {
+        name: "good",
+        stages: [stage({ when: key({ case: "in", value: { texts: new Array(64).fill("a") } }) })],
+      },
+      "pipeline.stages[0].when",
+    ],
+    [
+      "too long a text",
+      { name: "good", stages: [stage({ when: key({ case: "equals", value: "é".repeat(2_049) }) })] },
+      "pipeline.stages[0].when",
     ],
     [
       "two stages of one name",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Pipeline, Stage } from "@leat/sdk";
+import type { Condition, HeaderCondition, KeyCondition, Pipeline, Stage } from "@leat/sdk";
 
 /** A pipeline in YAML that `leat pipeline apply` takes. */
 export async function writtenYaml(pipeline: Pipeline): Promise<string> {
@@ -31,6 +31,7 @@ async function written(pipeline: Pipeline): Promise<object> {
     stages: pipeline.stages.map((stage) => ({
       name: stage.name || undefined,
       module: stage.module,
+      when: stage.when && writtenCondition(stage.when),
       config: stage.configJson === "" ? undefined : (JSON.parse(stage.configJson) as unknown),
       on_failure: onFailure.get(stage.onFailure),
       instances: instances.get(stage.instances),
@@ -39,6 +40,27 @@ async function written(pipeline: Pipeline): Promise<object> {
       limits: writtenLimits(stage),
     })),
   };
+}
+
+function writtenCondition({ condition }: Condition): object {
+  switch (condition.case) {
+    case "header":
+      return { header: condition.value.name, ...writtenMatch(condition.value) };
+    case "key":
+      return { key: writtenMatch(condition.value) };
+    case "not":
+      return { not: writtenCondition(condition.value) };
+    case "all":
+    case "any":
+      return { [condition.case]: condition.value.conditions.map(writtenCondition) };
+    default:
+      return {};
+  }
+}
+
+function writtenMatch({ match }: HeaderCondition | KeyCondition): object {
+  if (match.case === undefined) return {};
+  return { [match.case]: match.case === "in" ? match.value.texts : match.value };
 }
 
 function writtenRetry({ retry }: Stage): object | undefined {

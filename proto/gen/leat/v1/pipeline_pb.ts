@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file leat/v1/pipeline.proto.
  */
 export const file_leat_v1_pipeline: GenFile = /*@__PURE__*/
-  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoICCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5EiMKBXJldHJ5GAcgASgLMhQubGVhdC52MS5SZXRyeVBvbGljeRInCgdicmVha2VyGAggASgLMhYubGVhdC52MS5CcmVha2VyUG9saWN5IpMBCgtSZXRyeVBvbGljeRIQCghhdHRlbXB0cxgBIAEoDRIaChJpbml0aWFsX2JhY2tvZmZfbXMYAiABKA0SFgoObWF4X2JhY2tvZmZfbXMYAyABKA0SDgoGZmFjdG9yGAQgASgBEhMKBmppdHRlchgFIAEoAUgAiAEBEg4KBmZhdWx0cxgGIAEoCEIJCgdfaml0dGVyInsKDUJyZWFrZXJQb2xpY3kSEAoIZGlzYWJsZWQYASABKAgSDgoGZmF1bHRzGAIgASgNEg4KBndpbmRvdxgDIAEoDRIPCgdvcGVuX21zGAQgASgNEg4KBnByb2JlcxgFIAEoDRIXCg9yZWNvcmRfZmFpbHVyZXMYBiABKAgiowEKC1N0YWdlTGltaXRzEh0KEGJhdGNoX3RpbWVvdXRfbXMYASABKA1IAIgBARIeChFyZWNvcmRfdGltZW91dF9tcxgCIAEoDUgBiAEBEhkKDG1lbW9yeV9ieXRlcxgDIAEoBEgCiAEBQhMKEV9iYXRjaF90aW1lb3V0X21zQhQKEl9yZWNvcmRfdGltZW91dF9tc0IPCg1fbWVtb3J5X2J5dGVzIoYBChJQdXRQaXBlbGluZVJlcXVlc3QSIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lEh4KEWV4cGVjdGVkX3JldmlzaW9uGAIgASgNSACIAQESFQoNdmFsaWRhdGVfb25seRgDIAEoCEIUChJfZXhwZWN0ZWRfcmV2aXNpb24iTQoTUHV0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUSEQoJdW5jaGFuZ2VkGAIgASgIIjQKEkdldFBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgNIjoKE0dldFBpcGVsaW5lUmVzcG9uc2USIwoIcGlwZWxpbmUYASABKAsyES5sZWF0LnYxLlBpcGVsaW5lIhYKFExpc3RQaXBlbGluZXNSZXF1ZXN0Ij0KFUxpc3RQaXBlbGluZXNSZXNwb25zZRIkCglwaXBlbGluZXMYASADKAsyES5sZWF0LnYxLlBpcGVsaW5lIiwKHExpc3RQaXBlbGluZVJldmlzaW9uc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJNCh1MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXNwb25zZRIsCglyZXZpc2lvbnMYASADKAsyGS5sZWF0LnYxLlBpcGVsaW5lUmV2aXNpb24ipAEKEFBpcGVsaW5lUmV2aXNpb24SEAoIcmV2aXNpb24YASABKA0SLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXByaW5jaXBhbBgDIAEoCRIOCgZkaWdlc3QYBCABKAkSGQoRcHJldmlvdXNfcmV2aXNpb24YBSABKA0SDwoHc2VydmluZxgGIAEoCCKGAQoXUm9sbGJhY2tQaXBlbGluZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoDRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoDUgAiAEBEhUKDXZhbGlkYXRlX29ubHkYBCABKAhCFAoSX2V4cGVjdGVkX3JldmlzaW9uInMKGFJvbGxiYWNrUGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUSGQoRcHJldmlvdXNfcmV2aXNpb24YAiABKA0SFwoPYWxyZWFkeV9zZXJ2aW5nGAMgASgIIiUKFURlbGV0ZVBpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2UqggEKCU9uRmFpbHVyZRIaChZPTl9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASEwoPT05fRkFJTFVSRV9GQUlMEAESEwoPT05fRkFJTFVSRV9EUk9QEAISEwoPT05fRkFJTFVSRV9QQVNTEAMSGgoWT05fRkFJTFVSRV9ERUFEX0xFVFRFUhAEKmcKDkluc3RhbmNlUG9saWN5Eh8KG0lOU1RBTkNFX1BPTElDWV9VTlNQRUNJRklFRBAAEhkKFUlOU1RBTkNFX1BPTElDWV9SRVVTRRABEhkKFUlOU1RBTkNFX1BPTElDWV9GUkVTSBACMokECg9QaXBlbGluZVNlcnZpY2USSAoLUHV0UGlwZWxpbmUSGy5sZWF0LnYxLlB1dFBpcGVsaW5lUmVxdWVzdBocLmxlYXQudjEuUHV0UGlwZWxpbmVSZXNwb25zZRJICgtHZXRQaXBlbGluZRIbLmxlYXQudjEuR2V0UGlwZWxpbmVSZXF1ZXN0GhwubGVhdC52MS5HZXRQaXBlbGluZVJlc3BvbnNlEk4KDUxpc3RQaXBlbGluZXMSHS5sZWF0LnYxLkxpc3RQaXBlbGluZXNSZXF1ZXN0Gh4ubGVhdC52MS5MaXN0UGlwZWxpbmVzUmVzcG9uc2USZgoVTGlzdFBpcGVsaW5lUmV2aXNpb25zEiUubGVhdC52MS5MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXF1ZXN0GiYubGVhdC52MS5MaXN0UGlwZWxpbmVSZXZpc2lvbnNSZXNwb25zZRJXChBSb2xsYmFja1BpcGVsaW5lEiAubGVhdC52MS5Sb2xsYmFja1BpcGVsaW5lUmVxdWVzdBohLmxlYXQudjEuUm9sbGJhY2tQaXBlbGluZVJlc3BvbnNlElEKDkRlbGV0ZVBpcGVsaW5lEh4ubGVhdC52MS5EZWxldGVQaXBlbGluZVJlcXVlc3QaHy5sZWF0LnYxLkRlbGV0ZVBpcGVsaW5lUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChZsZWF0L3YxL3BpcGVsaW5lLnByb3RvEgdsZWF0LnYxIpABCghQaXBlbGluZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEh4KBnN0YWdlcxgDIAMoCzIOLmxlYXQudjEuU3RhZ2USEAoIcmV2aXNpb24YBCABKA0SLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqQCCgVTdGFnZRIMCgRuYW1lGAEgASgJEg4KBm1vZHVsZRgCIAEoCRITCgtjb25maWdfanNvbhgDIAEoCRIkCgZsaW1pdHMYBCABKAsyFC5sZWF0LnYxLlN0YWdlTGltaXRzEiYKCm9uX2ZhaWx1cmUYBSABKA4yEi5sZWF0LnYxLk9uRmFpbHVyZRIqCglpbnN0YW5jZXMYBiABKA4yFy5sZWF0LnYxLkluc3RhbmNlUG9saWN5EiMKBXJldHJ5GAcgASgLMhQubGVhdC52MS5SZXRyeVBvbGljeRInCgdicmVha2VyGAggASgLMhYubGVhdC52MS5CcmVha2VyUG9saWN5EiAKBHdoZW4YCSABKAsyEi5sZWF0LnYxLkNvbmRpdGlvbiLbAQoJQ29uZGl0aW9uEioKBmhlYWRlchgBIAEoCzIYLmxlYXQudjEuSGVhZGVyQ29uZGl0aW9uSAASJAoDa2V5GAIgASgLMhUubGVhdC52MS5LZXlDb25kaXRpb25IABIhCgNub3QYAyABKAsyEi5sZWF0LnYxLkNvbmRpdGlvbkgAEiUKA2FsbBgEIAEoCzIWLmxlYXQudjEuQ29uZGl0aW9uTGlzdEgAEiUKA2FueRgFIAEoCzIWLmxlYXQudjEuQ29uZGl0aW9uTGlzdEgAQgsKCWNvbmRpdGlvbiI3Cg1Db25kaXRpb25MaXN0EiYKCmNvbmRpdGlvbnMYASADKAsyEi5sZWF0LnYxLkNvbmRpdGlvbiJ/Cg9IZWFkZXJDb25kaXRpb24SDAoEbmFtZRgBIAEoCRIQCgZleGlzdHMYAiABKAhIABIQCgZlcXVhbHMYAyABKAlIABIQCgZwcmVmaXgYBCABKAlIABIfCgJpbhgFIAEoCzIRLmxlYXQudjEuVGV4dExpc3RIAEIHCgVtYXRjaCJuCgxLZXlDb25kaXRpb24SEAoGZXhpc3RzGAEgASgISAASEAoGZXF1YWxzGAIgASgJSAASEAoGcHJlZml4GAMgASgJSAASHwoCaW4YBCABKAsyES5sZWF0LnYxLlRleHRMaXN0SABCBwoFbWF0Y2giGQoIVGV4dExpc3QSDQoFdGV4dHMYASADKAkikwEKC1JldHJ5UG9saWN5EhAKCGF0dGVtcHRzGAEgASgNEhoKEmluaXRpYWxfYmFja29mZl9tcxgCIAEoDRIWCg5tYXhfYmFja29mZl9tcxgDIAEoDRIOCgZmYWN0b3IYBCABKAESEwoGaml0dGVyGAUgASgBSACIAQESDgoGZmF1bHRzGAYgASgIQgkKB19qaXR0ZXIiewoNQnJlYWtlclBvbGljeRIQCghkaXNhYmxlZBgBIAEoCBIOCgZmYXVsdHMYAiABKA0SDgoGd2luZG93GAMgASgNEg8KB29wZW5fbXMYBCABKA0SDgoGcHJvYmVzGAUgASgNEhcKD3JlY29yZF9mYWlsdXJlcxgGIAEoCCKjAQoLU3RhZ2VMaW1pdHMSHQoQYmF0Y2hfdGltZW91dF9tcxgBIAEoDUgAiAEBEh4KEXJlY29yZF90aW1lb3V0X21zGAIgASgNSAGIAQESGQoMbWVtb3J5X2J5dGVzGAMgASgESAKIAQFCEwoRX2JhdGNoX3RpbWVvdXRfbXNCFAoSX3JlY29yZF90aW1lb3V0X21zQg8KDV9tZW1vcnlfYnl0ZXMihgEKElB1dFBpcGVsaW5lUmVxdWVzdBIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKA1IAIgBARIVCg12YWxpZGF0ZV9vbmx5GAMgASgIQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJNChNQdXRQaXBlbGluZVJlc3BvbnNlEiMKCHBpcGVsaW5lGAEgASgLMhEubGVhdC52MS5QaXBlbGluZRIRCgl1bmNoYW5nZWQYAiABKAgiNAoSR2V0UGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIcmV2aXNpb24YAiABKA0iOgoTR2V0UGlwZWxpbmVSZXNwb25zZRIjCghwaXBlbGluZRgBIAEoCzIRLmxlYXQudjEuUGlwZWxpbmUiFgoUTGlzdFBpcGVsaW5lc1JlcXVlc3QiPQoVTGlzdFBpcGVsaW5lc1Jlc3BvbnNlEiQKCXBpcGVsaW5lcxgBIAMoCzIRLmxlYXQudjEuUGlwZWxpbmUiLAocTGlzdFBpcGVsaW5lUmV2aXNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJIk0KHUxpc3RQaXBlbGluZVJldmlzaW9uc1Jlc3BvbnNlEiwKCXJldmlzaW9ucxgBIAMoCzIZLmxlYXQudjEuUGlwZWxpbmVSZXZpc2lvbiKkAQoQUGlwZWxpbmVSZXZpc2lvbhIQCghyZXZpc2lvbhgBIAEoDRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcHJpbmNpcGFsGAMgASgJEg4KBmRpZ2VzdBgEIAEoCRIZChFwcmV2aW91c19yZXZpc2lvbhgFIAEoDRIPCgdzZXJ2aW5nGAYgASgIIoYBChdSb2xsYmFja1BpcGVsaW5lUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgNEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgNSACIAQESFQoNdmFsaWRhdGVfb25seRgEIAEoCEIUChJfZXhwZWN0ZWRfcmV2aXNpb24icwoYUm9sbGJhY2tQaXBlbGluZVJlc3BvbnNlEiMKCHBpcGVsaW5lGAEgASgLMhEubGVhdC52MS5QaXBlbGluZRIZChFwcmV2aW91c19yZXZpc2lvbhgCIAEoDRIXCg9hbHJlYWR5X3NlcnZpbmcYAyABKAgiJQoVRGVsZXRlUGlwZWxpbmVSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlUGlwZWxpbmVSZXNwb25zZSqCAQoJT25GYWlsdXJlEhoKFk9OX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABITCg9PTl9GQUlMVVJFX0ZBSUwQARITCg9PTl9GQUlMVVJFX0RST1AQAhITCg9PTl9GQUlMVVJFX1BBU1MQAxIaChZPTl9GQUlMVVJFX0RFQURfTEVUVEVSEAQqZwoOSW5zdGFuY2VQb2xpY3kSHwobSU5TVEFOQ0VfUE9MSUNZX1VOU1BFQ0lGSUVEEAASGQoVSU5TVEFOQ0VfUE9MSUNZX1JFVVNFEAESGQoVSU5TVEFOQ0VfUE9MSUNZX0ZSRVNIEAIyiQQKD1BpcGVsaW5lU2VydmljZRJICgtQdXRQaXBlbGluZRIbLmxlYXQudjEuUHV0UGlwZWxpbmVSZXF1ZXN0GhwubGVhdC52MS5QdXRQaXBlbGluZVJlc3BvbnNlEkgKC0dldFBpcGVsaW5lEhsubGVhdC52MS5HZXRQaXBlbGluZVJlcXVlc3QaHC5sZWF0LnYxLkdldFBpcGVsaW5lUmVzcG9uc2USTgoNTGlzdFBpcGVsaW5lcxIdLmxlYXQudjEuTGlzdFBpcGVsaW5lc1JlcXVlc3QaHi5sZWF0LnYxLkxpc3RQaXBlbGluZXNSZXNwb25zZRJmChVMaXN0UGlwZWxpbmVSZXZpc2lvbnMSJS5sZWF0LnYxLkxpc3RQaXBlbGluZVJldmlzaW9uc1JlcXVlc3QaJi5sZWF0LnYxLkxpc3RQaXBlbGluZVJldmlzaW9uc1Jlc3BvbnNlElcKEFJvbGxiYWNrUGlwZWxpbmUSIC5sZWF0LnYxLlJvbGxiYWNrUGlwZWxpbmVSZXF1ZXN0GiEubGVhdC52MS5Sb2xsYmFja1BpcGVsaW5lUmVzcG9uc2USUQoORGVsZXRlUGlwZWxpbmUSHi5sZWF0LnYxLkRlbGV0ZVBpcGVsaW5lUmVxdWVzdBofLmxlYXQudjEuRGVsZXRlUGlwZWxpbmVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A named chain of stages.
@@ -127,6 +127,13 @@ export type Stage = Message<"leat.v1.Stage"> & {
    * @generated from field: leat.v1.BreakerPolicy breaker = 8;
    */
   breaker?: BreakerPolicy | undefined;
+
+  /**
+   * Which records the stage runs. The others pass it by as they are, at their places. Unset: all.
+   *
+   * @generated from field: leat.v1.Condition when = 9;
+   */
+  when?: Condition | undefined;
 };
 
 /**
@@ -135,6 +142,222 @@ export type Stage = Message<"leat.v1.Stage"> & {
  */
 export const StageSchema: GenMessage<Stage> = /*@__PURE__*/
   messageDesc(file_leat_v1_pipeline, 1);
+
+/**
+ * What a record must be like. Texts are compared by their UTF-8 bytes.
+ *
+ * @generated from message leat.v1.Condition
+ */
+export type Condition = Message<"leat.v1.Condition"> & {
+  /**
+   * What is asked: exactly one.
+   *
+   * @generated from oneof leat.v1.Condition.condition
+   */
+  condition: {
+    /**
+     * One of the record's headers of a name matches.
+     *
+     * @generated from field: leat.v1.HeaderCondition header = 1;
+     */
+    value: HeaderCondition;
+    case: "header";
+  } | {
+    /**
+     * The record's key matches.
+     *
+     * @generated from field: leat.v1.KeyCondition key = 2;
+     */
+    value: KeyCondition;
+    case: "key";
+  } | {
+    /**
+     * The condition does not hold.
+     *
+     * @generated from field: leat.v1.Condition not = 3;
+     */
+    value: Condition;
+    case: "not";
+  } | {
+    /**
+     * All of the conditions hold.
+     *
+     * @generated from field: leat.v1.ConditionList all = 4;
+     */
+    value: ConditionList;
+    case: "all";
+  } | {
+    /**
+     * One of the conditions holds.
+     *
+     * @generated from field: leat.v1.ConditionList any = 5;
+     */
+    value: ConditionList;
+    case: "any";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message leat.v1.Condition.
+ * Use `create(ConditionSchema)` to create a new message.
+ */
+export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 2);
+
+/**
+ * Conditions, at least one.
+ *
+ * @generated from message leat.v1.ConditionList
+ */
+export type ConditionList = Message<"leat.v1.ConditionList"> & {
+  /**
+   * The conditions.
+   *
+   * @generated from field: repeated leat.v1.Condition conditions = 1;
+   */
+  conditions: Condition[];
+};
+
+/**
+ * Describes the message leat.v1.ConditionList.
+ * Use `create(ConditionListSchema)` to create a new message.
+ */
+export const ConditionListSchema: GenMessage<ConditionList> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 3);
+
+/**
+ * What a header must be like.
+ *
+ * @generated from message leat.v1.HeaderCondition
+ */
+export type HeaderCondition = Message<"leat.v1.HeaderCondition"> & {
+  /**
+   * The header's name. Where several headers have it, one that matches is enough.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it is compared with: exactly one.
+   *
+   * @generated from oneof leat.v1.HeaderCondition.match
+   */
+  match: {
+    /**
+     * Whether there is one, with whichever value.
+     *
+     * @generated from field: bool exists = 2;
+     */
+    value: boolean;
+    case: "exists";
+  } | {
+    /**
+     * Its whole value.
+     *
+     * @generated from field: string equals = 3;
+     */
+    value: string;
+    case: "equals";
+  } | {
+    /**
+     * How its value begins: at least one character.
+     *
+     * @generated from field: string prefix = 4;
+     */
+    value: string;
+    case: "prefix";
+  } | {
+    /**
+     * The values that it may have.
+     *
+     * @generated from field: leat.v1.TextList in = 5;
+     */
+    value: TextList;
+    case: "in";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message leat.v1.HeaderCondition.
+ * Use `create(HeaderConditionSchema)` to create a new message.
+ */
+export const HeaderConditionSchema: GenMessage<HeaderCondition> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 4);
+
+/**
+ * What the key must be like.
+ *
+ * @generated from message leat.v1.KeyCondition
+ */
+export type KeyCondition = Message<"leat.v1.KeyCondition"> & {
+  /**
+   * What it is compared with: exactly one.
+   *
+   * @generated from oneof leat.v1.KeyCondition.match
+   */
+  match: {
+    /**
+     * Whether there is one. An empty key is one.
+     *
+     * @generated from field: bool exists = 1;
+     */
+    value: boolean;
+    case: "exists";
+  } | {
+    /**
+     * The whole key.
+     *
+     * @generated from field: string equals = 2;
+     */
+    value: string;
+    case: "equals";
+  } | {
+    /**
+     * How the key begins: at least one character.
+     *
+     * @generated from field: string prefix = 3;
+     */
+    value: string;
+    case: "prefix";
+  } | {
+    /**
+     * The keys that it may be.
+     *
+     * @generated from field: leat.v1.TextList in = 4;
+     */
+    value: TextList;
+    case: "in";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message leat.v1.KeyCondition.
+ * Use `create(KeyConditionSchema)` to create a new message.
+ */
+export const KeyConditionSchema: GenMessage<KeyCondition> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 5);
+
+/**
+ * Texts, at least one.
+ *
+ * @generated from message leat.v1.TextList
+ */
+export type TextList = Message<"leat.v1.TextList"> & {
+  /**
+   * The texts.
+   *
+   * @generated from field: repeated string texts = 1;
+   */
+  texts: string[];
+};
+
+/**
+ * Describes the message leat.v1.TextList.
+ * Use `create(TextListSchema)` to create a new message.
+ */
+export const TextListSchema: GenMessage<TextList> = /*@__PURE__*/
+  messageDesc(file_leat_v1_pipeline, 6);
 
 /**
  * How a record that fails is tried again. The whole record is run again from the first stage; the records
@@ -192,7 +415,7 @@ export type RetryPolicy = Message<"leat.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 2);
+  messageDesc(file_leat_v1_pipeline, 7);
 
 /**
  * When to stop calling a module that keeps breaking. The breaker belongs to the module version: stages that share
@@ -249,7 +472,7 @@ export type BreakerPolicy = Message<"leat.v1.BreakerPolicy"> & {
  * Use `create(BreakerPolicySchema)` to create a new message.
  */
 export const BreakerPolicySchema: GenMessage<BreakerPolicy> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 3);
+  messageDesc(file_leat_v1_pipeline, 8);
 
 /**
  * Bounds on one stage. Unset fields take the server's defaults; none can exceed the server's.
@@ -284,7 +507,7 @@ export type StageLimits = Message<"leat.v1.StageLimits"> & {
  * Use `create(StageLimitsSchema)` to create a new message.
  */
 export const StageLimitsSchema: GenMessage<StageLimits> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 4);
+  messageDesc(file_leat_v1_pipeline, 9);
 
 /**
  * A request to store a pipeline.
@@ -319,7 +542,7 @@ export type PutPipelineRequest = Message<"leat.v1.PutPipelineRequest"> & {
  * Use `create(PutPipelineRequestSchema)` to create a new message.
  */
 export const PutPipelineRequestSchema: GenMessage<PutPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 5);
+  messageDesc(file_leat_v1_pipeline, 10);
 
 /**
  * The pipeline was stored.
@@ -347,7 +570,7 @@ export type PutPipelineResponse = Message<"leat.v1.PutPipelineResponse"> & {
  * Use `create(PutPipelineResponseSchema)` to create a new message.
  */
 export const PutPipelineResponseSchema: GenMessage<PutPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 6);
+  messageDesc(file_leat_v1_pipeline, 11);
 
 /**
  * A request for one pipeline.
@@ -375,7 +598,7 @@ export type GetPipelineRequest = Message<"leat.v1.GetPipelineRequest"> & {
  * Use `create(GetPipelineRequestSchema)` to create a new message.
  */
 export const GetPipelineRequestSchema: GenMessage<GetPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 7);
+  messageDesc(file_leat_v1_pipeline, 12);
 
 /**
  * One pipeline.
@@ -396,7 +619,7 @@ export type GetPipelineResponse = Message<"leat.v1.GetPipelineResponse"> & {
  * Use `create(GetPipelineResponseSchema)` to create a new message.
  */
 export const GetPipelineResponseSchema: GenMessage<GetPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 8);
+  messageDesc(file_leat_v1_pipeline, 13);
 
 /**
  * A request for all pipelines.
@@ -411,7 +634,7 @@ export type ListPipelinesRequest = Message<"leat.v1.ListPipelinesRequest"> & {
  * Use `create(ListPipelinesRequestSchema)` to create a new message.
  */
 export const ListPipelinesRequestSchema: GenMessage<ListPipelinesRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 9);
+  messageDesc(file_leat_v1_pipeline, 14);
 
 /**
  * All pipelines.
@@ -432,7 +655,7 @@ export type ListPipelinesResponse = Message<"leat.v1.ListPipelinesResponse"> & {
  * Use `create(ListPipelinesResponseSchema)` to create a new message.
  */
 export const ListPipelinesResponseSchema: GenMessage<ListPipelinesResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 10);
+  messageDesc(file_leat_v1_pipeline, 15);
 
 /**
  * A request for the revisions of a pipeline.
@@ -453,7 +676,7 @@ export type ListPipelineRevisionsRequest = Message<"leat.v1.ListPipelineRevision
  * Use `create(ListPipelineRevisionsRequestSchema)` to create a new message.
  */
 export const ListPipelineRevisionsRequestSchema: GenMessage<ListPipelineRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 11);
+  messageDesc(file_leat_v1_pipeline, 16);
 
 /**
  * The revisions of a pipeline.
@@ -474,7 +697,7 @@ export type ListPipelineRevisionsResponse = Message<"leat.v1.ListPipelineRevisio
  * Use `create(ListPipelineRevisionsResponseSchema)` to create a new message.
  */
 export const ListPipelineRevisionsResponseSchema: GenMessage<ListPipelineRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 12);
+  messageDesc(file_leat_v1_pipeline, 17);
 
 /**
  * What is known of a revision beside what it defines.
@@ -530,7 +753,7 @@ export type PipelineRevision = Message<"leat.v1.PipelineRevision"> & {
  * Use `create(PipelineRevisionSchema)` to create a new message.
  */
 export const PipelineRevisionSchema: GenMessage<PipelineRevision> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 13);
+  messageDesc(file_leat_v1_pipeline, 18);
 
 /**
  * A request to let another revision serve.
@@ -573,7 +796,7 @@ export type RollbackPipelineRequest = Message<"leat.v1.RollbackPipelineRequest">
  * Use `create(RollbackPipelineRequestSchema)` to create a new message.
  */
 export const RollbackPipelineRequestSchema: GenMessage<RollbackPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 14);
+  messageDesc(file_leat_v1_pipeline, 19);
 
 /**
  * Another revision serves.
@@ -608,7 +831,7 @@ export type RollbackPipelineResponse = Message<"leat.v1.RollbackPipelineResponse
  * Use `create(RollbackPipelineResponseSchema)` to create a new message.
  */
 export const RollbackPipelineResponseSchema: GenMessage<RollbackPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 15);
+  messageDesc(file_leat_v1_pipeline, 20);
 
 /**
  * A request to delete a pipeline.
@@ -629,7 +852,7 @@ export type DeletePipelineRequest = Message<"leat.v1.DeletePipelineRequest"> & {
  * Use `create(DeletePipelineRequestSchema)` to create a new message.
  */
 export const DeletePipelineRequestSchema: GenMessage<DeletePipelineRequest> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 16);
+  messageDesc(file_leat_v1_pipeline, 21);
 
 /**
  * The pipeline is gone.
@@ -644,7 +867,7 @@ export type DeletePipelineResponse = Message<"leat.v1.DeletePipelineResponse"> &
  * Use `create(DeletePipelineResponseSchema)` to create a new message.
  */
 export const DeletePipelineResponseSchema: GenMessage<DeletePipelineResponse> = /*@__PURE__*/
-  messageDesc(file_leat_v1_pipeline, 17);
+  messageDesc(file_leat_v1_pipeline, 22);
 
 /**
  * What becomes of a record that a stage fails.
