@@ -30,6 +30,7 @@ import type { LedgerRows } from "./supervision/ledger-rows.ts";
 import type { Quarantine } from "./supervision/quarantine.ts";
 import { WorkerStops } from "./supervision/worker-stops.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
+import { LineBudget } from "./telemetry/line-budget.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { Stats } from "./telemetry/stats.ts";
 
@@ -199,6 +200,7 @@ function makeSignatures({
   stats,
 }: DataPathOptions): ModuleSignatures {
   const outcomes = stats.signatures.loads;
+  const lines = new LineBudget(clock, limits.maxRefusalLinesPerSecond);
   return new ModuleSignatures({
     policy,
     store: moduleStore,
@@ -207,10 +209,11 @@ function makeSignatures({
     onLoad: ({ module, problem, refused }) => {
       const outcome = problem?.reason ?? "verified";
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      if (problem === undefined) return;
+      const line = problem && lines.take();
+      if (problem === undefined || line === undefined) return;
       const { reason, message } = problem;
       logger.warn(
-        { module, reason, problem: message },
+        { module, reason, problem: message, ...line },
         refused ? "a module is refused" : "a module is taken all the same",
       );
     },

@@ -235,7 +235,7 @@ export interface Limits {
   maxKeySetBytes: number;
   /** One fetch of the issuer's key set. Default 5,000 ms. */
   maxKeyFetchMs: number;
-  /** Lines in the log a second about refused calls; further ones are counted. Default 10. */
+  /** Lines in the log a second about refused calls, and about signatures of modules that are loaded; further ones are counted. Default 10. */
   maxRefusalLinesPerSecond: number;
   /** How often the files of certificates, access and signing keys are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
   accessCheckMs: number;

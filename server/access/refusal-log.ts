@@ -6,44 +6,30 @@
 
 import type { Clock } from "../clock.ts";
 import type { LeatError } from "../errors.ts";
+import { LineBudget } from "../telemetry/line-budget.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** Logs refusals. No line has anything of what the caller showed. */
 export class RefusalLog {
   readonly #logger: Pick<Logger, "warn">;
-  readonly #clock: Clock;
-  readonly #maxLinesPerSecond: number;
-  #secondBegan = 0;
-  #lines = 0;
-  #omitted = 0;
+  readonly #budget: LineBudget;
 
   constructor(logger: Pick<Logger, "warn">, clock: Clock, maxLinesPerSecond: number) {
     this.#logger = logger;
-    this.#clock = clock;
-    this.#maxLinesPerSecond = maxLinesPerSecond;
+    this.#budget = new LineBudget(clock, maxLinesPerSecond);
   }
 
   /** A call was refused. @param principal - the caller's name, where it is known */
   refused({ reason, cause }: LeatError, method: string, principal: string | undefined): void {
-    const nowMs = this.#clock.nowMs();
-    if (nowMs - this.#secondBegan >= 1_000) {
-      this.#secondBegan = nowMs;
-      this.#lines = 0;
-    }
-    if (this.#lines >= this.#maxLinesPerSecond) {
-      this.#omitted++;
-      return;
-    }
-    this.#lines++;
-    const omitted = this.#omitted;
-    this.#omitted = 0;
+    const line = this.#budget.take();
+    if (line === undefined) return;
     this.#logger.warn(
       {
         reason,
         method: method.slice(0, 100),
         ...(principal === undefined ? {} : { principal }),
         ...(cause === undefined ? {} : { problem: nameOf(cause) }),
-        ...(omitted === 0 ? {} : { omitted }),
+        ...line,
       },
       "a call was refused",
     );

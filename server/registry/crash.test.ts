@@ -55,10 +55,11 @@ async function reopened(folder: string): Promise<object> {
   const records = new DirectStore(folder);
   const store = filesIn(folder);
   try {
-    const { problems } = await restore({ records, store }, modules, pipelines);
+    const { problems, signatures } = await restore({ records, store }, modules, pipelines);
     for (const { digest } of modules.list()) expect(await store.get(digest)).toBeDefined();
     return {
       problems,
+      signatures: signatures.map(({ name, version, detached }) => `${name}@${version} ${detached.length}`),
       modules: modules.list().map((each) => `${each.name}@${each.version} ${modules.isActive(each)}`),
       history: modules.history("rolling").map(({ version, cause }) => `${version} ${cause}`),
       bound: ["1", "2", "3"].map((version) => modules.boundTo("rolling", version)),
@@ -108,6 +109,18 @@ const changes: [name: string, change: () => Promise<unknown>][] = [
   ["a pipeline's rollback", () => kit.leat.pipelines.rollbackPipeline({ name: "follows" })],
   ["a pipeline's revision after a rollback", () => kit.put("follows", ["rolling@2", "rolling"])],
   ["a pipeline's way forward", () => kit.leat.pipelines.rollbackPipeline({ name: "follows", revision: 2 })],
+  [
+    "another signature beside the same bytes",
+    async () => {
+      const wasm = await moduleBytes("uppercase");
+      await kit.leat.modules.loadModule({
+        name: "rolling",
+        version: "3",
+        wasm,
+        signature: new Uint8Array(99),
+      });
+    },
+  ],
   ["an unload", () => kit.leat.modules.unloadModule({ reference: "rolling@1" })],
   ["the same load again", () => kit.load("rolling", "program", "1")],
   ["a pipeline's end", () => kit.leat.pipelines.deletePipeline({ name: "follows" })],

@@ -2,7 +2,7 @@
  * Measures how a server starts that keeps many modules: `npm run bench:start [-- --modules N] [--runs N]`.
  *
  * Printed, as medians with their spread: from the start of `leat serve` until it takes calls, with an empty data folder and
- * with one that has all those modules and a pipeline for every tenth; then the first call of a module that
+ * with one that has all those modules and a pipeline for every tenth, also where each must be signed; then the first call of a module that
  * nobody has used, as an inline chain, and the one after it.
  *
  * @module
@@ -18,10 +18,13 @@ import { Leat, PipelineSchema } from "@leat/sdk";
 import { resolveLimits } from "../../server/limits.ts";
 import { compileModule, digestOf } from "../../server/module/compile.ts";
 import { moduleEntry } from "../../server/registry/module-entry.ts";
+import { generateKey } from "../../server/signing/keys.ts";
+import { signModule } from "../../server/signing/sign-module.ts";
 import { FileModuleStore } from "../../server/store/module-files.ts";
 import { DatabaseRegistryStore } from "../../server/store/registry-store.ts";
 import { StoreClient } from "../../server/store/store-client.ts";
 import { startServe } from "../kit/leat-command.ts";
+import { writeKeyList } from "../kit/signing.ts";
 import { describeMachine } from "./machine.ts";
 import { formatMachine } from "./report.ts";
 import { summarize } from "./statistics.ts";
@@ -36,6 +39,9 @@ if (!(modules >= 1) || !(runs >= 1)) {
 }
 
 const folder = await mkdtemp(join(tmpdir(), "leat-start-"));
+const key = generateKey();
+const keysFile = await writeKeyList(folder, [{ name: "bench", key }]);
+const requireSignatures = ["--signatures-policy", "require", "--signatures-keys", keysFile];
 try {
   const bytes = await fill(join(folder, "full"));
   console.log(
@@ -43,6 +49,7 @@ try {
   );
   const empty: number[] = [];
   const full: number[] = [];
+  const verified: number[] = [];
   const first: number[] = [];
   const second: number[] = [];
   for (let run = 0; run < runs; run++) {
@@ -50,11 +57,13 @@ try {
     empty.push((await start(join(folder, `empty-${run}`))).readyMs);
     const { readyMs, callsMs } = await start(join(folder, "full"), `module-${run * 10 + 5}`);
     full.push(readyMs);
+    verified.push((await start(join(folder, "full"), undefined, requireSignatures)).readyMs);
     first.push(callsMs[0] ?? 0);
     second.push(callsMs[1] ?? 0);
   }
   print("until it takes calls, with nothing kept", empty);
   print(`until it takes calls, with ${modules} modules kept`, full);
+  print("the same, where signatures are required", verified);
   print("first call of a module that nobody has used", first);
   print("the call after it", second);
 } finally {
@@ -72,8 +81,9 @@ async function fill(data: string): Promise<number> {
   const compiled = await compileModule(source, limits);
   for (let number = 0; number < modules; number++) {
     // A custom section with the number makes other bytes of the same module.
-    const wasm = Buffer.concat([source, Buffer.from([0, 6, 1, 110, 0, 0, 0, 0])]);
-    wasm.writeUInt32LE(number, wasm.length - 4);
+    const numbered = Buffer.concat([source, Buffer.from([0, 6, 1, 110, 0, 0, 0, 0])]);
+    numbered.writeUInt32LE(number, numbered.length - 4);
+    const wasm = await signModule(numbered, key, limits);
     const [name, version, digest, loadTimeMs] = [`module-${number}`, "1", await digestOf(wasm), Date.now()];
     const module = moduleEntry({ name, wasm }, { ...compiled, version, digest, loadTimeMs });
     await files.put(digest, wasm);
@@ -103,9 +113,13 @@ async function fill(data: string): Promise<number> {
 }
 
 /** Starts a server over a folder, and calls a module twice. */
-async function start(data: string, module?: string): Promise<{ readyMs: number; callsMs: number[] }> {
+async function start(
+  data: string,
+  module?: string,
+  flags: readonly string[] = [],
+): Promise<{ readyMs: number; callsMs: number[] }> {
   const startMs = performance.now();
-  await using serve = await startServe(["--data", data, "--log-level", "error"]);
+  await using serve = await startServe(["--data", data, "--log-level", "error", ...flags]);
   const readyMs = performance.now() - startMs;
   const callsMs: number[] = [];
   if (module === undefined) return { readyMs, callsMs };

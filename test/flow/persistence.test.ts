@@ -90,6 +90,8 @@ test.each([
     await kit.leat.modules.rollbackModule({ name: "kept" });
     await kit.load("gone", "program", "1");
     await kit.leat.modules.unloadModule({ reference: "gone@1" });
+    const signature = new Uint8Array(40);
+    await kit.leat.modules.loadModule({ name: "signed", wasm: await moduleBytes("program"), signature });
     await kit.put("follows", ["kept"]);
     for (const journal of ["-wal", "-shm"]) await rm(join(folder.path, `leat.sqlite${journal}`));
     await harm(join(folder.path, "leat.sqlite"));

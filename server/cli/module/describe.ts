@@ -30,7 +30,7 @@ export function signerNames(signature: ModuleSignature | undefined): string {
 export function signatureFields(signature: ModuleSignature | undefined): [name: string, value: string][] {
   if (signature === undefined || !isLookedAt(signature)) return [["signature", "not looked at"]];
   const { signers, detached, problem, refused, time } = signature;
-  const where = signers.length === 0 ? "" : `, ${detached ? "beside it" : "in it"} since ${utc(time)}`;
+  const where = signers.length === 0 ? "" : ` (${detached ? "beside it" : "in it"}, taken ${utc(time)})`;
   const fields: [string, string][] = [
     ["signature", problem === "" ? `verified${where}` : `not verified${where}: ${problem}`],
   ];

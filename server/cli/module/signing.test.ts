@@ -2,8 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type CommandResult, runCommand } from "../../../test/kit/leat-command.ts";
+import { type CommandResult, runCommand, startServe } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
+import { until } from "../../../test/kit/until.ts";
 
 let folder: string;
 
@@ -47,4 +48,45 @@ test("a signature beside the module leaves its digest alone", async () => {
     "beside.pk",
   );
   expect(await readFile(join(folder, "m.wasm"))).toEqual(Buffer.from(await moduleBytes("program")));
+});
+
+test("a server that requires signatures says what it refuses, by whom the rest is signed, and takes new keys as they come", async () => {
+  for (const name of ["first", "second"])
+    expect(await leat(`module keygen ${name}`)).toMatchObject({ code: 0 });
+  await writeFile(join(folder, "keys.yaml"), "keys: [{ name: release, file: first.pk }]");
+  await leat("module sign m.wasm --key second.sk --detached -o second.sig");
+  await leat("module sign m.wasm --key first.sk -o inside.wasm");
+  const policy = ["--signatures-policy", "require", "--signatures-keys", "keys.yaml"];
+  await using server = await startServe([...policy, "--limit", "accessCheckMs=50ms"], { cwd: folder });
+  const at = `--address ${server.address}`;
+
+  const unsigned = await leat(`module load m.wasm ${at}`);
+  expect(unsigned).toMatchObject({ code: 1, stdout: "" });
+  expect(unsigned.stderr).toMatch(/^leat: MODULE_UNSIGNED: module m@\w+ has no signature.*leat module sign/s);
+  const beside = `module load m.wasm --version 1 --signature second.sig ${at}`;
+  expect((await leat(beside)).stderr).toContain("MODULE_SIGNER_UNKNOWN");
+  expect(await leat(`module load inside.wasm --version 1 ${at}`)).toMatchObject({ code: 0 });
+
+  await writeFile(join(folder, "keys.yaml"), "keys: [{ name: next, file: second.pk }]");
+  await until(
+    () => server.stderr().includes("the list of signing keys was taken anew"),
+    "the new list is taken",
+  );
+  expect(await leat(beside)).toMatchObject({ code: 0 });
+  const list = await leat(`module list ${at}`);
+  expect(list.stdout).toMatch(/^inside +1 +yes +refused +not verified /m);
+  expect(list.stdout).toMatch(/^m +1 +yes +next /m);
+  const show = await leat(`module show m ${at}`);
+  expect(show.stdout).toMatch(
+    /^signature: +verified \(beside it, taken 20.*\nsigned by: +next \([0-9a-f]{24}\)$/m,
+  );
+  const refused = await leat(`module show inside ${at}`);
+  expect(refused.stdout).toMatch(/^signature: +not verified \(in it, taken 20.*: MODULE_SIGNER_UNKNOWN: /m);
+  expect(refused.stdout).toMatch(/^signed by: +[0-9a-f]{24}, which does not count: the key is not known$/m);
+  expect(await (await fetch(`${server.url}/readyz`)).text()).toContain(
+    "refused: module inside@1 is signed by no key",
+  );
+  const figures = await (await fetch(`${server.url}/metrics`)).text();
+  expect(figures).toContain("leat_module_signature_refused 1\n");
+  expect(figures).toContain('leat_module_signatures_total{outcome="MODULE_UNSIGNED"} 1\n');
 });
