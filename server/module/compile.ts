@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { checkAbi, type GuestAbi } from "./abi.ts";
-import { type InspectedModule, inspectModule } from "./inspect.ts";
+import type { InspectedModule } from "./inspect.ts";
+import { inspectApart } from "./inspect-apart.ts";
 import { printable } from "./printable.ts";
 
 /** A module that passed all checks, compiled. */
@@ -26,17 +27,21 @@ export interface CompiledModule {
  * V8 cannot be told to stop: after `MODULE_COMPILE_TIMEOUT` it goes on in the background.
  *
  * @param bytes - the binary; must not change before the promise settles
- * @throws LeatError - whatever {@link inspectModule} and {@link checkAbi} throw, `MODULE_COMPILE_FAILED`
+ * @throws LeatError - whatever {@link inspectApart} and {@link checkAbi} throw, `MODULE_COMPILE_FAILED`
  * and `MODULE_COMPILE_TIMEOUT`
  */
 export async function compileModule(bytes: Uint8Array, limits: Readonly<Limits>): Promise<CompiledModule> {
-  const { clamped, ...inspected } = inspectModule(bytes, limits);
+  const { clamped, ...inspected } = await inspectApart(bytes, limits);
   const abi = checkAbi(inspected);
   const startMs = performance.now();
-  const compiling = compileWithin(clamped, limits.maxCompileMs, inspected.codeSectionShiftBytes);
-  // Both begin before anything is awaited, so both see the bytes that were inspected.
-  const [{ module, endMs }, digest] = await Promise.all([compiling, digestOf(bytes)]);
+  const { module, endMs } = await compileWithin(
+    clamped,
+    limits.maxCompileMs,
+    inspected.codeSectionShiftBytes,
+  );
   const compileUs = Math.round((endMs - startMs) * 1_000);
+  // Not at once: either copies a large module first, and holds the loop up for that.
+  const digest = await digestOf(bytes);
   return { digest, module, sizeBytes: bytes.length, compileUs, inspected, abi };
 }
 

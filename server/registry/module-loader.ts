@@ -7,7 +7,7 @@
 import { leatError } from "../errors.ts";
 import { checkAbi } from "../module/abi.ts";
 import { compileModule, digestOf } from "../module/compile.ts";
-import { inspectModule } from "../module/inspect.ts";
+import { inspectApart } from "../module/inspect-apart.ts";
 import type { ActivationCause, RegistryStep } from "../store/registry-store.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import { moduleEntry } from "./module-entry.ts";
@@ -156,7 +156,7 @@ export class ModuleLoader {
     if (load.whenHeld !== "keep") quarantine.check(digest, `${load.name}@${version}`);
     const present = this.#present(load, version, digest);
     if (present !== undefined) return this.#again(present, load, admitted);
-    const inspected = inspectModule(load.wasm, limits);
+    const inspected = await inspectApart(load.wasm, limits);
     checkAbi(inspected);
     const loadTimeMs = clock.nowMs();
     const entry = moduleEntry(load, { version, digest, inspected, compileUs: 0, loadTimeMs });

@@ -50,7 +50,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
     from: /^server\/(?:registry\/.*|server\.ts|core\.ts|data-path\.ts)$/,
-    to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect)\.ts$/,
+    to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect|inspect-apart)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
   },
 ];
