@@ -2,6 +2,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import type { CallOptions, Client, Transport } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import {
+  AuditService,
   DeadLetterService,
   MetricsService,
   ModuleService,
@@ -31,6 +32,8 @@ export interface LeatClients {
   readonly metrics: Client<typeof MetricsService>;
   /** Shows records that pipelines gave up on, runs them again, removes them. */
   readonly deadLetters: Client<typeof DeadLetterService>;
+  /** Shows who changed what, and checks that nobody has changed that log. */
+  readonly audit: Client<typeof AuditService>;
 }
 
 /**
@@ -53,6 +56,7 @@ export function createLeatClients(transport: Transport): LeatClients {
     pipelines: createClient(PipelineService, transport),
     metrics: createClient(MetricsService, transport),
     deadLetters: createClient(DeadLetterService, transport),
+    audit: createClient(AuditService, transport),
   };
 }
 
@@ -69,6 +73,7 @@ export function createThrowingClients(transport: Transport): LeatClients {
     pipelines: withLeatErrors(PipelineService, clients.pipelines),
     metrics: withLeatErrors(MetricsService, clients.metrics),
     deadLetters: withLeatErrors(DeadLetterService, clients.deadLetters),
+    audit: withLeatErrors(AuditService, clients.audit),
   };
 }
 

@@ -1,7 +1,13 @@
 import type { ReadableWritablePair } from "node:stream/web";
 import type { Client, Transport } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
-import type { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import type {
+  AuditService,
+  DeadLetterService,
+  MetricsService,
+  ModuleService,
+  PipelineService,
+} from "@leat/proto";
 import { context, ROOT_CONTEXT } from "@opentelemetry/api";
 import type { BatcherOptions } from "./batcher.ts";
 import { Batcher } from "./batcher.ts";
@@ -61,6 +67,8 @@ export class Leat implements AsyncDisposable {
   readonly metrics: Client<typeof MetricsService>;
   /** Shows records that pipelines gave up on, runs them again, removes them. */
   readonly deadLetters: Client<typeof DeadLetterService>;
+  /** Shows who changed what, and checks that nobody has changed that log. */
+  readonly audit: Client<typeof AuditService>;
   readonly #ownTransport: GrpcTransport | undefined;
   readonly #streams = new Set<{ fail(error: unknown): void }>();
   readonly #batchers = new Set<{ close(): Promise<void> }>();
@@ -80,6 +88,7 @@ export class Leat implements AsyncDisposable {
     this.pipelines = clients.pipelines;
     this.metrics = clients.metrics;
     this.deadLetters = clients.deadLetters;
+    this.audit = clients.audit;
   }
 
   /**

@@ -12,9 +12,11 @@ import { makeDataPath } from "./data-path.ts";
 import type { Limits } from "./limits.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { Registry } from "./registry/registry.ts";
+import { tellForbidden } from "./rpc/audited-refusals.ts";
 import { Engine } from "./rpc/engine.ts";
 import { Statuses } from "./rpc/status.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
+import type { AuditLog } from "./store/audit-log.ts";
 import type { DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { RegistryStore } from "./store/registry-store.ts";
@@ -38,6 +40,8 @@ export interface CoreOptions {
   readonly tracer: ConstructorParameters<typeof BatchTracer>[0];
   readonly moduleStore: ModuleStore;
   readonly registryStore: RegistryStore;
+  /** Who changed what. Closed with the rest. */
+  readonly audit: AuditLog;
   /** Keeps dead letters, shows them and gives them back. Closed with the rest. */
   readonly deadLetters: DeadLetterStore;
   /** Takes dead letters in its place. */
@@ -77,7 +81,7 @@ export interface Core {
 export function makeCore(options: CoreOptions): Core {
   const { limits, clock, logger, telemetry } = options;
   const stats = new Stats(clock.nowMs(), limits);
-  stats.access = options.access.stats;
+  watchCallers(options, stats);
   const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
   const quarantine = new Quarantine(options.supervision?.quarantine, clock);
   if (quarantine.problem !== undefined)
@@ -105,6 +109,7 @@ export function makeCore(options: CoreOptions): Core {
     admission,
     tracer,
     deadLetters: options.deadLetters,
+    audit: options.audit,
     gate: options.access.gate,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
     scheduler,
@@ -132,6 +137,7 @@ export function makeCore(options: CoreOptions): Core {
       keys?.close();
       options.access.close();
       await pool.close();
+      await options.audit.close();
       await options.deadLetters.close();
       ledger?.close();
       await metrics.shutdown();
@@ -147,6 +153,13 @@ function readFigures(stats: Stats, registry: Registry, deadLetters: DeadLetterSt
   stats.rollouts = () => registry.rollouts.figures();
   stats.signatures.refused = () => registry.signatures.refusedCount;
   stats.deadLetters = () => ({ ...deadLetters.kept, failed: deadLetters.status.t === "failed" });
+}
+
+/** Counts who is let in and what is audited, and has refusals audited. */
+function watchCallers({ access, audit }: CoreOptions, stats: Stats): void {
+  stats.access = access.stats;
+  stats.audit = audit.stats;
+  access.onForbidden = tellForbidden(audit);
 }
 
 /** Ends streams of callers whose credentials have expired, also where nothing comes. @returns a function that stops that */

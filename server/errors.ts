@@ -215,6 +215,14 @@ export const catalogue = {
     "UNAVAILABLE",
     (d: { problem: string }) => `the store cannot be used: ${d.problem}`,
   ),
+  AUDIT_UNAVAILABLE: entry(
+    "UNAVAILABLE",
+    (d: { problem: string }) => `nothing was changed, since the audit log cannot be written: ${d.problem}`,
+  ),
+  AUDIT_ENTRY_NOT_FOUND: entry(
+    "NOT_FOUND",
+    (d: { sequence: string }) => `the audit log has no entry ${d.sequence}`,
+  ),
   CREDENTIALS_MISSING: entry(
     "UNAUTHENTICATED",
     () => "the call shows no credentials; send a bearer token, or connect with a client certificate",

@@ -7,8 +7,10 @@
  * @module
  */
 
-import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
+import { assertLimitsFit } from "./limits-fit.ts";
+
+export { wasmPageBytes } from "./limits-fit.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -237,6 +239,16 @@ export interface Limits {
   maxKeyFetchMs: number;
   /** Lines in the log a second about refused calls, and about signatures of modules that are loaded; further ones are counted. Default 10. */
   maxRefusalLinesPerSecond: number;
+  /** Entries of the audit log; the oldest give way. Default 1,000,000, which take about 600 MB. */
+  maxAuditEntries: number;
+  /** The same for a server without a data folder, which keeps them in memory. Default 10,000. */
+  maxAuditEntriesInMemory: number;
+  /** An audit entry's age in days; older ones are removed. Default 365. */
+  maxAuditAgeDays: number;
+  /** Audit entries a minute about calls that a caller's role did not allow; further ones are counted. Default 60. */
+  maxAuditRefusalsPerMinute: number;
+  /** Audit entries of changes already made that wait to be written; the oldest give way. Default 1,000. */
+  maxAuditWaiting: number;
   /** How often the files of certificates, access and signing keys are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
   accessCheckMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
@@ -344,12 +356,14 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxKeySetBytes: 256 * KiB,
   maxKeyFetchMs: 5_000,
   maxRefusalLinesPerSecond: 10,
+  maxAuditEntries: 1_000_000,
+  maxAuditEntriesInMemory: 10_000,
+  maxAuditAgeDays: 365,
+  maxAuditRefusalsPerMinute: 60,
+  maxAuditWaiting: 1_000,
   accessCheckMs: 2_000,
   maxDrainMs: 30_000,
 });
-
-/** The size of a WebAssembly page. Source: WebAssembly core specification, 4.2.8. */
-export const wasmPageBytes = 64 * KiB;
 
 /**
  * Completes the limits and asserts that they fit together.
@@ -358,42 +372,6 @@ export const wasmPageBytes = 64 * KiB;
  */
 export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits> {
   const limits = { ...defaultLimits, ...overrides };
-  for (const [name, value] of Object.entries(limits)) {
-    assert(
-      Number.isSafeInteger(value) && value >= 0,
-      `limit ${name} is ${value}; it must be a whole number of at least 0`,
-    );
-  }
-  assert(limits.maxWorkers >= 1, "maxWorkers must be at least 1");
-  assert(limits.maxWallTimeFactor >= 1, "maxWallTimeFactor must be at least 1");
-  assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
-  assert(limits.maxActivationHistory >= 2, "maxActivationHistory must be at least 2");
-  assert(limits.maxPipelineRevisions >= 1, "maxPipelineRevisions must be at least 1");
-  assert(
-    limits.streamWindowBytes >= 65_535 && limits.streamWindowBytes <= 2 ** 31 - 1,
-    "streamWindowBytes must be at least 65,535 and below 2 GiB",
-  );
-  assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
-  assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
-  assert(
-    limits.maxBatchBytes <= limits.maxGuestMemoryBytes,
-    "maxBatchBytes must not exceed maxGuestMemoryBytes",
-  );
-  assert(
-    limits.maxGuestMemoryBytes <= limits.maxInstanceBytesPerWorker,
-    "maxGuestMemoryBytes must not exceed maxInstanceBytesPerWorker",
-  );
-  assert(
-    limits.maxCoalescedBytes <= limits.slotInputBytes,
-    "maxCoalescedBytes must not exceed slotInputBytes",
-  );
-  assert(
-    limits.maxRecordExecutionMs <= limits.maxBatchExecutionMs,
-    "maxRecordExecutionMs must not exceed maxBatchExecutionMs",
-  );
-  assert(
-    limits.maxGuestMemoryBytes >= wasmPageBytes,
-    `maxGuestMemoryBytes must be at least ${wasmPageBytes}`,
-  );
+  assertLimitsFit(limits);
   return Object.freeze(limits);
 }

@@ -15,11 +15,13 @@ import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
 import { digestOf } from "./module/compile.ts";
 import { setEngineFlags } from "./module/engine-flags.ts";
+import { auditedStart, noteQuarantined, noteRestored, type StartRegistry } from "./registry/audited-start.ts";
 import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
 import { noSignatures, type SignatureOptions, SignaturePolicy } from "./signing/signature-policy.ts";
+import { type AuditFailurePolicy, AuditLog } from "./store/audit-log.ts";
 import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
 import { FileModuleStore } from "./store/module-files.ts";
 import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
@@ -50,6 +52,8 @@ export interface ServerOptions {
   readonly insecureExpose?: boolean;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<Limits>;
+  /** What becomes of a change whose audit entry cannot be written. Default: it is refused before anything is changed. */
+  readonly auditOnFailure?: AuditFailurePolicy;
   /** The log. Default: errors only, to stderr. */
   readonly logger?: Logger;
   /** The environment that telemetry reads its `OTEL_*` variables from. Default: the process's. */
@@ -69,7 +73,7 @@ export interface ServerOptions {
   /** The time. Default: the machine's clock. */
   readonly clock?: Clock;
   /** Loads modules and pipelines before the server takes calls; what it throws ends the start. */
-  readonly prepare?: (registry: Registry) => Promise<void>;
+  readonly prepare?: (registry: StartRegistry) => Promise<void>;
 }
 
 /** A server that runs. */
@@ -144,7 +148,7 @@ function openStores(
   limits: Readonly<Limits>,
   clock: Clock,
   logger: Logger,
-): Pick<CoreOptions, "deadLetters" | "deadLetterSink" | "moduleStore" | "registryStore"> {
+): Pick<CoreOptions, "audit" | "deadLetters" | "deadLetterSink" | "moduleStore" | "registryStore"> {
   const { dataFolder } = options;
   const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
   const start = { file, maxPages: undefined, maxLockMs: limits.maxStoreLockMs };
@@ -156,7 +160,9 @@ function openStores(
           logger.error(notice, "a module's file was broken and is set aside"),
         );
   const records = dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client);
+  const onFailure = options.auditOnFailure ?? "refuse";
   return {
+    audit: new AuditLog({ client, durable: file !== undefined, limits, clock, logger, onFailure }),
     deadLetters: DeadLetterStore.begin({ file, limits, clock, logger, client }),
     deadLetterSink: options.deadLetters,
     moduleStore: options.moduleStore ?? files,
@@ -211,7 +217,7 @@ class RunningServer implements LeatServer {
       // Each takes threads of its own.
       await Promise.all([this.#core.pool.start(), this.deadLetters.opened]);
       await this.#restore();
-      await prepare?.(this.registry);
+      await prepare?.(auditedStart(this.registry, this.#core.engine.audit));
       this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));
       this.httpPort = await this.#http?.listen(...parseAddress(httpAddress || defaultHttpAddress));
     } catch (error) {
@@ -227,7 +233,11 @@ class RunningServer implements LeatServer {
 
   async #restore(): Promise<void> {
     const { logger } = this.#core;
-    const { modules, pipelines, problems } = await this.registry.restore();
+    const { audit } = this.#core.engine;
+    const restored = await this.registry.restore();
+    const { modules, pipelines, problems } = restored;
+    await noteRestored(audit, restored);
+    await noteQuarantined(audit, this.registry.quarantined());
     for (const problem of problems) logger.error({ problem }, "what was kept cannot be used");
     if (modules + pipelines > 0) logger.info({ modules, pipelines }, "modules and pipelines were restored");
   }

@@ -12,7 +12,7 @@ import type { Limits } from "../limits.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AccessStats } from "../telemetry/stats.ts";
 import { Certificates, type TlsFiles } from "./certificates.ts";
-import { Gate } from "./gate.ts";
+import { type Forbidden, Gate } from "./gate.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { Reload } from "./reload.ts";
 
@@ -28,6 +28,8 @@ export interface AccessOptions {
 export class AccessControl {
   readonly certificates: Certificates | undefined;
   readonly gate: Gate | undefined;
+  /** Told of each call that a caller's role does not allow. */
+  onForbidden: (refused: Forbidden) => void = () => {};
   readonly stats: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
   readonly #reloads: Reload[] = [];
 
@@ -52,7 +54,13 @@ export class AccessControl {
     if (accessFile === undefined) return;
     let file = readAccess(accessFile);
     const log = new RefusalLog(logger, clock, limits.maxRefusalLinesPerSecond);
-    const gate = new Gate(file, { limits, clock, stats, log });
+    const gate = new Gate(file, {
+      limits,
+      clock,
+      stats,
+      log,
+      onForbidden: (refused) => this.onForbidden(refused),
+    });
     this.gate = gate;
     const take = (): void => {
       const changed = readAccess(accessFile);

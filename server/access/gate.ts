@@ -24,6 +24,17 @@ export interface Credentials {
   readonly authorization: string | undefined;
   /** The client's certificate, when the connection has one that was verified. */
   readonly certificate: () => PeerCertificate | undefined;
+  /** The address that the call comes from. */
+  readonly peer: () => string;
+}
+
+/** A call of somebody known that was refused for what the caller may not do. */
+export interface Forbidden {
+  readonly error: LeatError;
+  /** `package.Service/Method`. */
+  readonly method: string;
+  readonly principal: Principal;
+  readonly peer: string;
 }
 
 /** Everything that the access file says, ready to be asked. */
@@ -46,6 +57,8 @@ export interface GateParts {
   readonly clock: Clock;
   readonly stats: AccessStats;
   readonly log: RefusalLog;
+  /** Told of each call that a caller's role does not allow. */
+  readonly onForbidden: (refused: Forbidden) => void;
 }
 
 /** Decides who may come in. */
@@ -95,9 +108,9 @@ export class Gate {
       if (!(found instanceof Promise)) return this.#authorise(name, needed, found);
       return found
         .then((principal) => this.#authorise(name, needed, principal))
-        .catch((error) => this.#refuse(error, name));
+        .catch((error) => this.#refuse(error, name, credentials.peer()));
     } catch (error) {
-      return this.#refuse(error, name);
+      return this.#refuse(error, name, credentials.peer());
     }
   }
 
@@ -188,7 +201,7 @@ export class Gate {
     principal: Principal,
     { role, pipelines }: Need<Request>,
     request: Request,
-    name: string,
+    { name, peer }: { readonly name: string; readonly peer: string },
   ): void {
     if (typeof pipelines !== "function") return;
     for (const pipeline of pipelines(request)) {
@@ -196,7 +209,7 @@ export class Gate {
         pipeline === "" ? holdsForAll(principal.grants, role) : holdsFor(principal.grants, role, pipeline);
       if (reaches) continue;
       const error = leatError("PIPELINE_FORBIDDEN", { pipeline: pipeline || "*", role });
-      this.#refuse(this.#about(principal, error), name);
+      this.#refuse(this.#about(principal, error), name, peer);
     }
   }
 
@@ -215,10 +228,10 @@ export class Gate {
     const { grants } = principal;
     if (pipeline === undefined) {
       if (holdsForInline(grants)) return;
-      this.#refuse(this.#about(principal, leatError("INLINE_CHAIN_FORBIDDEN")), "target");
+      this.#refuse(this.#about(principal, leatError("INLINE_CHAIN_FORBIDDEN")), "target", "");
     } else if (!holdsFor(grants, "data", pipeline)) {
       const error = leatError("PIPELINE_FORBIDDEN", { pipeline, role: "data" });
-      this.#refuse(this.#about(principal, error), "target");
+      this.#refuse(this.#about(principal, error), "target", "");
     }
   }
 
@@ -236,11 +249,13 @@ export class Gate {
     return error;
   }
 
-  #refuse(thrown: unknown, method: string): never {
+  #refuse(thrown: unknown, method: string, peer: string): never {
     const error = LeatError.from(thrown);
-    const { stats, log } = this.#parts;
+    const { stats, log, onForbidden } = this.#parts;
     stats.refused.set(error.reason, (stats.refused.get(error.reason) ?? 0) + 1);
-    log.refused(error, method, this.#refused.get(error)?.name);
+    const principal = this.#refused.get(error);
+    log.refused(error, method, principal?.name);
+    if (principal !== undefined) onForbidden({ error, method, principal, peer });
     throw error;
   }
 }

@@ -7,6 +7,7 @@
 
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
+  AuditService,
   DeadLetterService,
   MetricsService,
   ModuleService,
@@ -99,6 +100,13 @@ const deadLetterNeeds: NeedsOf<typeof DeadLetterService.method> = {
   purgeDeadLetters: { role: "operator", pipelines: ({ filter }) => [filter?.pipeline ?? ""] },
 };
 
+const auditNeeds: NeedsOf<typeof AuditService.method> = {
+  // It has who may do what, and what was refused to whom.
+  listAuditEntries: { role: "admin", pipelines: "all" },
+  getAuditEntry: { role: "admin", pipelines: "all" },
+  verifyAudit: { role: "admin", pipelines: "all" },
+};
+
 const services: readonly (readonly [
   {
     readonly typeName: string;
@@ -111,6 +119,7 @@ const services: readonly (readonly [
   [PipelineService, pipelineNeeds],
   [MetricsService, metricsNeeds],
   [DeadLetterService, deadLetterNeeds],
+  [AuditService, auditNeeds],
 ];
 
 /** Services of libraries: open to everybody where the access file says so, else for whoever has any role. */

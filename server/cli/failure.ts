@@ -43,6 +43,7 @@ const advice: Readonly<Record<string, string>> = {
   PIPELINE_REVISION_NOT_FOUND: '"leat pipeline history" shows what is kept',
   PIPELINE_REVISION_CHANGED: '"leat pipeline history" tells by whom',
   DEAD_LETTER_NOT_FOUND: '"leat dead-letters list" shows what is kept',
+  AUDIT_ENTRY_NOT_FOUND: '"leat audit list" shows what is kept',
   MODULE_INIT_FAILED: "give it a configuration that it takes",
   MODULE_UNSIGNED: '"leat module sign" signs it; --signature gives the signature that lies beside it',
   MODULE_SIGNER_UNKNOWN: "sign it with a key of the server's list, or add its key there",

@@ -11,7 +11,7 @@ import { PipelineSchema } from "@leat/proto";
 import { ConfigError } from "../config/config-error.ts";
 import { parsePipelines } from "../config/pipelines-file.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
-import type { Registry } from "../registry/registry.ts";
+import type { StartRegistry } from "../registry/audited-start.ts";
 import { CommandError, describeError } from "./failure.ts";
 import { parseModuleFileName } from "./module/file-name.ts";
 
@@ -24,12 +24,12 @@ type StartConfig = Pick<ResolvedConfig, "modulesFolder" | "pipelinesFile" | "lim
  * @throws ConfigError when the folder or the file cannot be read
  * @throws CommandError for the first module or pipeline that the server refuses
  */
-export async function loadAtStart(registry: Registry, config: StartConfig): Promise<void> {
+export async function loadAtStart(registry: StartRegistry, config: StartConfig): Promise<void> {
   if (config.modulesFolder !== undefined) await loadModules(registry, config.modulesFolder);
   if (config.pipelinesFile !== undefined) await putPipelines(registry, config.pipelinesFile, config);
 }
 
-async function loadModules(registry: Registry, folder: string): Promise<void> {
+async function loadModules(registry: StartRegistry, folder: string): Promise<void> {
   const names = await readdir(folder).catch(unreadable("modules", folder));
   // The version that is loaded last is the active one: 1.10.0 comes after 1.9.0.
   const { compare } = new Intl.Collator("en", { numeric: true });
@@ -54,7 +54,7 @@ async function loadModules(registry: Registry, folder: string): Promise<void> {
   }
 }
 
-async function putPipelines(registry: Registry, file: string, { limits }: StartConfig): Promise<void> {
+async function putPipelines(registry: StartRegistry, file: string, { limits }: StartConfig): Promise<void> {
   const source = await readFile(file, "utf8").catch(unreadable("pipelines", file));
   for (const pipeline of parsePipelines(source, shown(file), limits)) {
     await registry.revisions

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import type { TlsOptions } from "@leat/sdk";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Kind } from "../config/kinds.ts";
+import { type Kind, time } from "../config/kinds.ts";
 import { usageError } from "./failure.ts";
 
 /** Reads an option's value as configuration values are read, as in `64KiB` and `10s`. */
@@ -17,6 +17,19 @@ export function readAs<T>(kind: Kind<T>): (text: string) => T {
     if (value === undefined) throw new InvalidArgumentError(`Give ${kind.allowed}.`);
     return value;
   };
+}
+
+const ago = time(0);
+
+/** Reads a point in time: a date, or how long ago. @returns milliseconds since the Unix epoch */
+export function readTime(text: string): number {
+  const agoMs = /^\d+$/.test(text) ? undefined : ago.parse(text);
+  const atMs = agoMs === undefined ? Date.parse(text) : Date.now() - agoMs;
+  if (/^\d+$/.test(text) || Number.isNaN(atMs))
+    throw new InvalidArgumentError(
+      "Give a date such as 2026-01-31T12:00:00Z, or how long ago: 30s, 10m, 2h.",
+    );
+  return atMs;
 }
 
 /** Gathers what an option that may be repeated is given. */

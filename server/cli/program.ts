@@ -6,6 +6,7 @@
 
 import { Command } from "commander";
 import { serverVersion } from "../version.ts";
+import { addAuditCommands } from "./audit/commands.ts";
 import { addBenchCommand } from "./bench.ts";
 import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
@@ -46,6 +47,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
   addRolloutCommands(program);
   addPipelineCommands(program);
   addDeadLetterCommands(program);
+  addAuditCommands(program);
   addTransformCommand(program);
   addRunCommand(program);
   addBenchCommand(program);

@@ -84,6 +84,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     tls: config.tls,
     accessFile: config.accessFile,
     signatures: config.signatures,
+    auditOnFailure: config.auditOnFailure,
     insecureExpose: config.insecureExpose,
     supervision,
     limits: config.limits,

@@ -33,6 +33,7 @@ describe("where nothing is set", () => {
   test("the defaults hold: this machine only, ports 7070 and 7071", () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), "leat-config-"));
     expect(resolveConfig({ ...bare, folder: folder.path })).toEqual({
+      auditOnFailure: "refuse",
       grpc: { host: "127.0.0.1", port: 7070 },
       http: { host: "127.0.0.1", port: 7071 },
       httpHosts: undefined,

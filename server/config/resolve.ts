@@ -68,6 +68,8 @@ export interface ResolvedConfig {
   readonly pipelinesFile: string | undefined;
   /** The folder for what outlives the server, absolute. */
   readonly dataFolder: string | undefined;
+  /** What becomes of a change whose audit entry cannot be written. */
+  readonly auditOnFailure: "refuse" | "warn";
   /** Whether a second process stands by. */
   readonly standby: boolean;
   /** What is logged. */
@@ -226,6 +228,7 @@ function combine(
     modulesFolder: path(({ modules }) => modules),
     pipelinesFile: path(({ pipelines }) => pipelines),
     dataFolder: path(({ data }) => data),
+    auditOnFailure: last(({ audit }) => audit?.onFailure) ?? "refuse",
     standby: last(({ standby }) => standby) ?? true,
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(

@@ -74,6 +74,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxTokenRememberedMs",
   "maxClockSkewMs",
   "maxRefusalLinesPerSecond",
+  "maxAuditRefusalsPerMinute",
 ]);
 
 /** The limits that `leat.yaml` has under `limits`. */
@@ -170,6 +171,12 @@ const keys = {
     "none: modules, pipelines and dead letters are lost when the server ends",
     "A folder for what shall outlive the server: modules, pipelines, dead letters, the quarantine. Made where it is missing. Taken from the folder of `leat.yaml` where it is set there.",
   ),
+  auditOnFailure: key(
+    "audit.onFailure",
+    oneOf(["refuse", "warn"] as const),
+    "refuse",
+    "What becomes of a change whose audit entry cannot be written: `refuse` refuses it before anything is changed, `warn` makes it and tells the log.",
+  ),
   workers: key(
     "workers",
     count(1),
@@ -261,6 +268,7 @@ export interface ConfigInput {
   modules?: string | undefined;
   pipelines?: string | undefined;
   data?: string | undefined;
+  audit?: { onFailure?: "refuse" | "warn" | undefined } | undefined;
   workers?: number | undefined;
   drain?: number | undefined;
   standby?: boolean | undefined;
@@ -301,6 +309,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   modules: value(keys.modules.kind).optional(),
   pipelines: value(keys.pipelines.kind).optional(),
   data: value(keys.data.kind).optional(),
+  audit: mapping({ onFailure: value(keys.auditOnFailure.kind).optional() }).optional(),
   workers: value(keys.workers.kind).optional(),
   drain: value(keys.drain.kind).optional(),
   standby: value(keys.standby.kind).optional(),

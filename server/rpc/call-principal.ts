@@ -15,10 +15,18 @@ export const principalKey = createContextKey<Principal>(anonymous, { description
  * Who makes a call.
  *
  * @example
- * unloadModule: ({ reference }, context) => audit(principalOf(context).name, "unload", reference)
+ * getModule: (request, context) => log(principalOf(context).name)
  */
 export function principalOf({ values }: Pick<HandlerContext, "values">): Principal {
   return values.get(principalKey);
+}
+
+/** Where the doors put the address that a call came from. */
+export const peerKey = createContextKey<string>("", { description: "where the call comes from" });
+
+/** The address that a call came from; empty where that is not known. */
+export function peerOf({ values }: Pick<HandlerContext, "values">): string {
+  return values.get(peerKey);
 }
 
 /** The principals of calls on the gRPC door, by the metadata that came with them. */

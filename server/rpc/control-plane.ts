@@ -1,12 +1,14 @@
 /**
- * The one list of the control plane's services, from which both doors mount them behind the gate.
+ * The one list of the control plane's services, from which both doors mount them behind the gate and in sight of the audit log.
  *
  * @module
  */
 
 import type { DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import { AuditService, DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import { auditService } from "./audit-service.ts";
+import { audited } from "./audited-service.ts";
 import { metricsService, moduleService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
@@ -26,12 +28,17 @@ export function controlPlane(engine: Engine): readonly ControlService[] {
     methods: ServiceImpl<Service>,
   ): ControlService => ({
     service,
-    methods: guarded(engine.gate, service, methods) as ServiceImpl<DescService>,
+    methods: guarded(
+      engine.gate,
+      service,
+      audited(engine.audit, service, methods),
+    ) as ServiceImpl<DescService>,
   });
   return [
     behindGate(ModuleService, moduleService(engine)),
     behindGate(PipelineService, pipelineService(engine)),
     behindGate(MetricsService, metricsService(engine)),
     behindGate(DeadLetterService, deadLetterService(engine)),
+    behindGate(AuditService, auditService(engine)),
   ];
 }

@@ -15,6 +15,7 @@ import { BatchJob, type BatchOwner } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
+import type { AuditLog } from "../store/audit-log.ts";
 import type { DeadLetterStore } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
 import type { Statuses } from "./status.ts";
@@ -44,6 +45,8 @@ export class Engine {
   readonly tracer: BatchTracer;
   /** Records that pipelines gave up on. */
   readonly deadLetters: DeadLetterStore;
+  /** Who changed what. */
+  readonly audit: AuditLog;
   /** Maps errors for both doors. */
   readonly statuses: Statuses;
   /** Decides who may call; undefined where everybody may. */
@@ -62,6 +65,7 @@ export class Engine {
     admission: Admission;
     tracer: BatchTracer;
     deadLetters: DeadLetterStore;
+    audit: AuditLog;
     statuses: Statuses;
     gate: Gate | undefined;
     scheduler: Scheduler;
@@ -73,6 +77,7 @@ export class Engine {
     this.admission = parts.admission;
     this.tracer = parts.tracer;
     this.deadLetters = parts.deadLetters;
+    this.audit = parts.audit;
     this.statuses = parts.statuses;
     this.gate = parts.gate;
     this.#scheduler = parts.scheduler;

@@ -21,7 +21,6 @@ import {
   type ServiceImpl,
 } from "@connectrpc/connect";
 import type {
-  Metadata,
   MethodDefinition,
   ServerReadableStream,
   ServerUnaryCall,
@@ -31,7 +30,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { leatError } from "../errors.ts";
-import { principalKey, senderOf } from "./call-principal.ts";
+import { peerKey, principalKey, senderOf } from "./call-principal.ts";
 import { controlPlane } from "./control-plane.ts";
 import type { Engine } from "./engine.ts";
 import type { Statuses } from "./status.ts";
@@ -47,7 +46,9 @@ export function controlDefinitions(engine: Engine): MountedService[] {
   return controlPlane(engine).map(({ service, methods }) => mount(engine.statuses, service, methods));
 }
 
-type MakeContext = (signal: AbortSignal, metadata: Metadata) => HandlerContext;
+/** What of a call on this door is told to its handler. */
+type Caller = Pick<ServerUnaryCall<Buffer, Message>, "metadata" | "getPeer">;
+type MakeContext = (signal: AbortSignal, call: Caller) => HandlerContext;
 type Implementation<Answer> = (request: Message, context: HandlerContext) => Answer;
 type EncodedImplementation<Answer> = (request: Uint8Array, context: HandlerContext) => Answer;
 
@@ -70,7 +71,7 @@ export function mount<Service extends DescService>(
       responseSerialize: (message) => Buffer.from(toBinary(method.output, message)),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
-    const context: MakeContext = (signal, metadata) => handlerContext(service, method, signal, metadata);
+    const context: MakeContext = (signal, call) => handlerContext(service, method, signal, call);
     const handler = methods[method.localName as keyof ServiceImpl<Service>] as unknown;
     if (method.methodKind === "unary") {
       implementation[method.localName] = unary(
@@ -124,7 +125,7 @@ function handlerContext(
   service: DescService,
   method: DescMethod,
   signal: AbortSignal,
-  metadata: Metadata,
+  call: Caller,
 ): HandlerContext {
   return createHandlerContext({
     service,
@@ -133,7 +134,9 @@ function handlerContext(
     requestMethod: "POST",
     url: `http://localhost/${service.typeName}/${method.name}`,
     requestSignal: signal,
-    contextValues: createContextValues().set(principalKey, senderOf(metadata)),
+    contextValues: createContextValues()
+      .set(principalKey, senderOf(call.metadata))
+      .set(peerKey, call.getPeer()),
   });
 }
 
@@ -147,7 +150,7 @@ function unary(
     const abort = new AbortController();
     call.on("cancelled", () => abort.abort());
     const run = async (): Promise<Message> =>
-      create(output, (await handler(call.request, context(abort.signal, call.metadata))) as Message);
+      create(output, (await handler(call.request, context(abort.signal, call))) as Message);
     run().then(
       (response) => callback(null, response),
       (error) => callback(statuses.grpc(error)),
@@ -170,7 +173,7 @@ function gathering(
       if (call.cancelled) throw leatError("CANCELLED");
     };
     const run = async (): Promise<Message> =>
-      create(output, (await handler(requests(), context(abort.signal, call.metadata))) as Message);
+      create(output, (await handler(requests(), context(abort.signal, call))) as Message);
     run().then(
       (response) => callback(null, response),
       (error) => callback(statuses.grpc(error)),
@@ -189,7 +192,7 @@ function streaming(
     call.on("cancelled", () => abort.abort());
     const { signal } = abort;
     const run = async (): Promise<void> => {
-      for await (const response of handler(call.request, context(signal, call.metadata))) {
+      for await (const response of handler(call.request, context(signal, call))) {
         if (!call.write(create(output, response as Message))) await once(call, "drain", { signal });
       }
       call.end();

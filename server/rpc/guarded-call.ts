@@ -54,6 +54,7 @@ class GuardedCall extends ServerInterceptingCall {
           const principal = this.#gate.admit(this.#path, {
             authorization: metadata.get("authorization")[0]?.toString(),
             certificate: () => this.#call.getAuthContext().sslPeerCertificate,
+            peer: () => this.#call.getPeer(),
           });
           if (principal instanceof Promise) {
             principal.then((found) => enter(metadata, found)).catch(refuse);

@@ -9,7 +9,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { Gate } from "../access/gate.ts";
 import { type Need, needOf } from "../access/method-needs.ts";
 import type { Principal } from "../access/principal.ts";
-import { principalOf } from "./call-principal.ts";
+import { peerOf, principalOf } from "./call-principal.ts";
 
 type Handler<Answer> = (request: unknown, context: HandlerContext) => Answer;
 type AnyNeed = Need<unknown, unknown>;
@@ -45,7 +45,7 @@ function guardedUnary(
 ): Handler<Promise<unknown>> {
   return async (request, context) => {
     const principal = principalOf(context);
-    gate.checkRequest(principal, need, request, path);
+    gate.checkRequest(principal, need, request, { name: path, peer: peerOf(context) });
     const response = await handler(request, context);
     need.narrow?.(response, (pipeline) => gate.may(principal, need, pipeline));
     return response;
@@ -60,7 +60,7 @@ function guardedStream(
 ): Handler<AsyncIterable<unknown>> {
   return async function* (request, context) {
     const principal = principalOf(context);
-    gate.checkRequest(principal, need, request, path);
+    gate.checkRequest(principal, need, request, { name: path, peer: peerOf(context) });
     yield* whileValid(gate, principal, handler(request, context));
   };
 }

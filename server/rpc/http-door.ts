@@ -18,7 +18,7 @@ import type { Gate } from "../access/gate.ts";
 import { nobody } from "../access/principal.ts";
 import type { OpenThing } from "../config/access-file.ts";
 import { LeatError } from "../errors.ts";
-import { principalKey } from "./call-principal.ts";
+import { peerKey, principalKey } from "./call-principal.ts";
 import { connectTransformService } from "./connect-transform.ts";
 import { controlPlane } from "./control-plane.ts";
 import type { Engine } from "./engine.ts";
@@ -59,9 +59,11 @@ export class HttpDoor {
       },
       readMaxBytes: Math.max(engine.limits.maxModuleBytes, engine.limits.maxBatchBytes) * 2,
       interceptors: [mapErrors(engine)],
+      contextValues: (request) =>
+        createContextValues()
+          .set(peerKey, peerAddress(request))
+          .set(certificateKey, () => clientCertificate(request)),
       ...(gate && {
-        contextValues: (request) =>
-          createContextValues().set(certificateKey, () => clientCertificate(request)),
         requestGate: (context) => enter(engine, gate, context),
       }),
     });
@@ -103,6 +105,10 @@ const misdirected = 421;
 /** Where a call's client certificate can be had. */
 const certificateKey = createContextKey<() => PeerCertificate | undefined>(() => undefined);
 
+function peerAddress({ socket }: AnyRequest): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`;
+}
+
 /** The certificate that a client showed and TLS verified. */
 function clientCertificate({ socket }: AnyRequest): PeerCertificate | undefined {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
@@ -117,6 +123,7 @@ async function enter({ statuses }: Engine, gate: Gate, context: HandlerContext):
     const principal = await gate.admit(`/${service.typeName}/${method.name}`, {
       authorization: requestHeader.get("authorization") ?? undefined,
       certificate: values.get(certificateKey),
+      peer: () => values.get(peerKey),
     });
     values.set(principalKey, principal);
   } catch (error) {
@@ -167,7 +174,8 @@ function servePage(
   }
   const { authorization } = request.headers;
   const certificate = (): PeerCertificate | undefined => clientCertificate(request);
-  Promise.try(() => gate.admitTo(thing, { authorization, certificate })).then(
+  const peer = (): string => peerAddress(request);
+  Promise.try(() => gate.admitTo(thing, { authorization, certificate, peer })).then(
     // What does not run is named only to those who say who they are.
     (principal) => showPage(path, response, options, principal !== nobody),
     (error) => refusePage(response, LeatError.from(error)),

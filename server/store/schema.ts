@@ -5,6 +5,7 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { auditMigration } from "./audit-schema.ts";
 
 /**
  * Takes a file from one version to the next: the first entry makes version 1 of an empty file. What was
@@ -94,6 +95,7 @@ const migrations: readonly string[] = [
     time_ms INTEGER NOT NULL,
     PRIMARY KEY (name, version)
   ) STRICT, WITHOUT ROWID;`,
+  auditMigration,
 ];
 
 /** The version of files that this program writes. */

@@ -10,6 +10,7 @@
 import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { AuditTable } from "./audit-table.ts";
 import { hasRoom } from "./disk-room.ts";
 import { LetterTable } from "./letter-table.ts";
 import { RegistryTable } from "./registry-table.ts";
@@ -26,6 +27,7 @@ const maxJournalBytes = 64 * 1024 * 1024;
 export interface Tables {
   readonly letters: LetterTable;
   readonly registry: RegistryTable;
+  readonly audit: AuditTable;
 }
 
 type State =
@@ -125,7 +127,11 @@ export class Storage {
       migrate(database);
       const letters = new LetterTable(database);
       letters.check();
-      const tables = { letters, registry: new RegistryTable(database) };
+      const tables = {
+        letters,
+        registry: new RegistryTable(database),
+        audit: new AuditTable(database),
+      };
       return { t: "open", database, tables, inode: file === undefined ? 0 : inodeOf(file) };
     } catch (error) {
       database.close();

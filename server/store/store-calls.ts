@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { AuditDraft, AuditEntry, AuditPoint } from "./audit-entry.ts";
+import type { AuditBounds, AuditCheck, AuditRetention, AuditScan, EndedChange } from "./audit-log.ts";
 import type {
   DeadLetterDraft,
   DeadLetterInfo,
@@ -85,6 +87,23 @@ export interface StoreCalls {
   readRevision: { request: { pipeline: string; revision: number }; reply: StoredRevision | undefined };
   /** Takes all steps or none. */
   changeRegistry: { request: { steps: readonly RegistryStep[] }; reply: true };
+  /** Writes down that a change begins. */
+  beginAudit: { request: { id: string; draft: AuditDraft }; reply: true };
+  /** Adds entries to the audit log, all or none. */
+  appendAudit: { request: { ended: readonly EndedChange[] }; reply: AuditBounds };
+  /** Makes entries of changes that another run of a server has begun and not ended. Gives how many. */
+  recoverAudit: {
+    request: { timeMs: number; run: string };
+    reply: { interrupted: number; bounds: AuditBounds };
+  };
+  /** Removes entries that are too old or too many. Gives how many. */
+  retainAudit: { request: AuditRetention; reply: { removed: number; bounds: AuditBounds } };
+  getAudit: { request: { sequence: number }; reply: AuditEntry | undefined };
+  listAudit: {
+    request: AuditScan;
+    reply: { entries: readonly AuditEntry[]; next: number | undefined };
+  };
+  checkAudit: { request: { after: AuditPoint; count: number }; reply: AuditCheck };
   /** Closes the file and ends the thread. */
   close: { request: Record<never, never>; reply: true };
 }

@@ -21,7 +21,13 @@ import type {
 const entry = new URL(`./store-thread${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
 /** Calls that need room on the disk. A full one can still be read. */
-const writing: ReadonlySet<StoreCallName> = new Set(["change", "changeRegistry", "purge"]);
+const writing: ReadonlySet<StoreCallName> = new Set([
+  "change",
+  "changeRegistry",
+  "purge",
+  "beginAudit",
+  "appendAudit",
+]);
 
 interface Pending {
   readonly name: StoreCallName;
@@ -34,6 +40,8 @@ export class StoreClient {
   status: StoreStatus = { t: "ok" };
   /** Called when a new file was begun in place of one that was broken or gone. */
   onNewFile: () => void = () => {};
+  /** Called for the audit log with what became of the file before. */
+  onNotice: (notice: StoreNotice) => void = () => {};
   readonly #start: StoreThreadStart;
   readonly #logger: Logger | undefined;
   readonly #pending = new Map<number, Pending>();
@@ -128,6 +136,7 @@ export class StoreClient {
 
   #notice(notice: StoreNotice): void {
     this.onNewFile();
+    this.onNotice(notice);
     if (notice.t === "gone") {
       this.#logger?.warn({ file: notice.file }, "the store's file was gone; a new one is begun");
       return;

@@ -59,6 +59,23 @@ const calls: {
       for (const step of steps) registry.take(step);
       return true;
     }),
+  beginAudit: ({ id, draft }) =>
+    storage.transaction(({ audit }) => {
+      audit.begin(id, draft);
+      return true;
+    }),
+  appendAudit: ({ ended }) =>
+    storage.transaction(({ audit }) => {
+      for (const { draft, intent } of ended) audit.append(draft, intent);
+      return audit.bounds();
+    }),
+  recoverAudit: ({ timeMs, run }) =>
+    storage.transaction(({ audit }) => ({ interrupted: audit.recover(timeMs, run), bounds: audit.bounds() })),
+  retainAudit: (request) =>
+    storage.transaction(({ audit }) => ({ removed: audit.retain(request), bounds: audit.bounds() })),
+  getAudit: ({ sequence }) => storage.use(({ audit }) => audit.get(sequence)),
+  listAudit: (request) => storage.use(({ audit }) => audit.list(request)),
+  checkAudit: ({ after, count }) => storage.use(({ audit }) => audit.check(after, count)),
   close: () => {
     storage.close();
     return true;

@@ -20,6 +20,7 @@ export function registerInstruments(meter: Meter, stats: Stats): void {
   registerModuleCache(meter, stats);
   registerAccess(meter, stats);
   registerSignatures(meter, stats);
+  registerAudit(meter, stats);
   registerRollouts(meter, stats);
   registerDeadLetters(meter, stats);
   registerProcess(meter, stats);
@@ -191,6 +192,23 @@ function registerSignatures(meter: Meter, { signatures }: Stats): void {
     for (const [outcome, count] of signatures.loads)
       result.observe(loads, count, { [label.outcome]: outcome });
     result.observe(refused, signatures.refused());
+  });
+}
+
+function registerAudit(meter: Meter, { audit }: Stats): void {
+  const group = new Group(meter);
+  const entries = group.counter(name.auditEntries, { description: "Entries of the audit log" });
+  const failures = group.counter(name.auditFailures, {
+    description: "How often the audit log could not be written",
+  });
+  const lost = group.counter(name.auditLost, { description: "Audit entries that were given up" });
+  const omitted = group.counter(name.auditOmitted, { description: "Refusals without an audit entry" });
+  group.observe((result) => {
+    result.observe(entries, audit.entries.ok, { [label.outcome]: "ok" });
+    result.observe(entries, audit.entries.failed, { [label.outcome]: "failed" });
+    result.observe(failures, audit.failures);
+    result.observe(lost, audit.lost);
+    result.observe(omitted, audit.omitted);
   });
 }
 

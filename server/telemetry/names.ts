@@ -183,6 +183,14 @@ export const metricNames = {
   shadowBatches: "leat.rollout.shadow.batches",
   /** Calls refused for their credentials. Labels: reason. */
   accessRefused: "leat.access.refused",
+  /** Entries of the audit log that were written. Labels: outcome (`ok`, `failed`). */
+  auditEntries: "leat.audit.entries",
+  /** How often the audit log could not be written. */
+  auditFailures: "leat.audit.failures",
+  /** Entries that could not be written and were given up. */
+  auditLost: "leat.audit.lost",
+  /** Refusals without an audit entry, because there were too many. */
+  auditOmitted: "leat.audit.omitted",
   /** When the server's certificate expires, in seconds since the Unix epoch. */
   certificateExpires: "leat.tls.certificate_expires.seconds",
   /** The process's memory. Labels: kind (`rss`, `heap_used`, `external`). */

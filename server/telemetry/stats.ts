@@ -10,6 +10,7 @@
 
 import { systemClock } from "../clock.ts";
 import { defaultLimits } from "../limits.ts";
+import { AuditStats } from "./audit-stats.ts";
 import { otherName } from "./names.ts";
 import { addTo, type StageIdentity, StageStats, type StatsLimits, TimedCount } from "./stage-stats.ts";
 
@@ -198,6 +199,8 @@ export class Stats {
     instanceBytes: 0,
     stopped: new Map(),
   };
+  /** The audit log. */
+  audit = new AuditStats();
   /** Callers' credentials. */
   access: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
   /** Loads by `verified` or what is wrong with the signature, and how many loaded modules are kept from running for it. */

@@ -64,6 +64,9 @@ const promises: Readonly<Record<string, readonly [Least, Elsewhere, object?]>> =
     "PIPELINE_FORBIDDEN",
     { filter: { pipeline: "mine" } },
   ],
+  "leat.v1.AuditService/ListAuditEntries": ["admin", "ROLE_MISSING"],
+  "leat.v1.AuditService/GetAuditEntry": ["admin", "ROLE_MISSING", { sequence: 1n }],
+  "leat.v1.AuditService/VerifyAudit": ["admin", "ROLE_MISSING"],
   "leat.v1.DeadLetterService/PurgeDeadLetters": [
     "operator",
     "PIPELINE_FORBIDDEN",

@@ -6,8 +6,8 @@
 
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { InvalidArgumentError, Option } from "commander";
-import { time } from "../../config/kinds.ts";
+import { Option } from "commander";
+import { readTime } from "../options.ts";
 
 /** What {@link addFilterOptions} adds. */
 export interface FilterOptions {
@@ -59,17 +59,4 @@ export function filterOf(ids: readonly string[], options: FilterOptions): Filter
 /** Whether nothing is selected in particular. */
 export function selectsAll({ ids, pipeline, stage, code, module, since, until }: FilterInput): boolean {
   return ids.length === 0 && [pipeline, stage, code, module].every((text) => text === "") && !since && !until;
-}
-
-const ago = time(0);
-
-/** Reads a point in time: a date, or how long ago. @returns milliseconds since the Unix epoch */
-function readTime(text: string): number {
-  const agoMs = /^\d+$/.test(text) ? undefined : ago.parse(text);
-  const atMs = agoMs === undefined ? Date.parse(text) : Date.now() - agoMs;
-  if (/^\d+$/.test(text) || Number.isNaN(atMs))
-    throw new InvalidArgumentError(
-      "Give a date such as 2026-01-31T12:00:00Z, or how long ago: 30s, 10m, 2h.",
-    );
-  return atMs;
 }
