@@ -7,14 +7,15 @@
 import type { AccessControl } from "./access/access-control.ts";
 import { Reload } from "./access/reload.ts";
 import { Admission } from "./admission/admission.ts";
+import type { Isolation } from "./bridge/pipeline-spec.ts";
 import type { Clock } from "./clock.ts";
 import { makeDataPath } from "./data-path.ts";
 import type { Limits } from "./limits.ts";
-import type { Pool } from "./pool/pool.ts";
 import type { Registry } from "./registry/registry.ts";
 import { tellForbidden } from "./rpc/audited-refusals.ts";
 import { Engine } from "./rpc/engine.ts";
 import { Statuses } from "./rpc/status.ts";
+import type { Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
 import type { AuditLog } from "./store/audit-log.ts";
 import type { DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
@@ -47,6 +48,8 @@ export interface CoreOptions {
   /** Takes dead letters in its place. */
   readonly deadLetterSink: DeadLetterSink | undefined;
   readonly supervision: SupervisionFiles | undefined;
+  /** Where pipelines run that say nothing of it. */
+  readonly isolation: Isolation;
   /** Who may call. Closed with the rest. */
   readonly access: AccessControl;
   /** What is asked of modules' signatures. */
@@ -66,7 +69,7 @@ export interface Core {
   readonly limits: Readonly<Limits>;
   readonly logger: Logger;
   readonly stats: Stats;
-  readonly pool: Pool;
+  readonly places: Workplaces;
   readonly registry: Registry;
   readonly engine: Engine;
   /** All figures in Prometheus's text format. */
@@ -87,7 +90,7 @@ export function makeCore(options: CoreOptions): Core {
   if (quarantine.problem !== undefined)
     logger.warn({ problem: quarantine.problem }, "the quarantine could not be read, and is empty");
   const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
-  const { pool, scheduler, cache, registry } = makeDataPath({
+  const { places, cache, registry } = makeDataPath({
     ...options,
     deadLetters: options.deadLetterSink ?? options.deadLetters,
     stats,
@@ -99,7 +102,8 @@ export function makeCore(options: CoreOptions): Core {
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => {
-    pool.refreshStats();
+    places.refreshStats();
+    stats.pool.processes = places.processes;
     Object.assign(stats.moduleCache, cache.stats());
   };
   const engine = new Engine({
@@ -112,7 +116,7 @@ export function makeCore(options: CoreOptions): Core {
     audit: options.audit,
     gate: options.access.gate,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
-    scheduler,
+    places,
     snapshot: (pipeline) => {
       refresh();
       return takeSnapshot(stats, { pipeline, clock });
@@ -124,7 +128,7 @@ export function makeCore(options: CoreOptions): Core {
     limits,
     logger,
     stats,
-    pool,
+    places,
     registry,
     engine,
     prometheusText: () => {
@@ -136,7 +140,7 @@ export function makeCore(options: CoreOptions): Core {
       stopChecks?.();
       keys?.close();
       options.access.close();
-      await pool.close();
+      await places.close();
       await options.audit.close();
       await options.deadLetters.close();
       ledger?.close();

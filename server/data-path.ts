@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Isolation } from "./bridge/pipeline-spec.ts";
 import type { Clock } from "./clock.ts";
 import { type LeatError, leatError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
@@ -16,12 +17,15 @@ import { DroppedLines } from "./outcome/dropped-lines.ts";
 import { GuestTalk } from "./outcome/guest-talk.ts";
 import type { Crossing } from "./pool/crossing.ts";
 import { Pool, type PoolEvents } from "./pool/pool.ts";
+import { processStarter } from "./pool/process-link.ts";
 import { startThread } from "./pool/thread-link.ts";
+import type { StartLink } from "./pool/worker-link.ts";
 import { ModuleSignatures } from "./registry/module-signatures.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
 import { refusalOf } from "./registry/standing.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
+import { type Workplace, Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
@@ -32,7 +36,7 @@ import { WorkerStops } from "./supervision/worker-stops.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { LineBudget } from "./telemetry/line-budget.ts";
 import type { Logger } from "./telemetry/logger.ts";
-import type { Stats } from "./telemetry/stats.ts";
+import type { PoolStats, Stats } from "./telemetry/stats.ts";
 
 /** What the data path is made from. */
 export interface DataPathOptions {
@@ -49,12 +53,13 @@ export interface DataPathOptions {
   readonly policy: SignaturePolicy;
   /** Where the process says what it runs; undefined where nobody supervises it. */
   readonly ledger: LedgerRows | undefined;
+  /** Where pipelines run that say nothing of it. */
+  readonly isolation: Isolation;
 }
 
 /** The data path, and the registry that feeds it. */
 export interface DataPath {
-  readonly pool: Pool;
-  readonly scheduler: Scheduler;
+  readonly places: Workplaces;
   readonly cache: CompiledModuleCache;
   readonly registry: Registry;
 }
@@ -72,23 +77,17 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     options,
     accounting,
     breakers,
-    (job) => scheduler.submit(job),
-    (crossing) => scheduler.again(crossing),
+    (job) => places.submit(job),
+    (crossing) => places.again(crossing),
   );
-  const scheduler = new Scheduler(
-    limits,
-    () => pool,
-    (crossing) => {
-      const refused = refusalBefore(options.quarantine, signatures, crossing) ?? breakers.admit(crossing);
-      if (refused !== undefined) completion.abandon(crossing, refused);
-      return refused === undefined;
+  const places: Workplaces = makePlaces(
+    options,
+    { accounting, breakers, completion },
+    {
+      refusalBefore: (crossing) => refusalBefore(options.quarantine, signatures, crossing),
+      guest: (message) => guests.take(message),
     },
-    (job) => completion.withdrawn(job),
   );
-  const pool: Pool = new Pool({ limits, clock, ledger: options.ledger, start: startThread }, stats.pool, {
-    ...poolEvents(options, { accounting, breakers, completion }, () => scheduler),
-    guest: (message) => guests.take(message),
-  });
   const cache = new CompiledModuleCache(limits);
   const signatures = makeSignatures(options);
   const registry: Registry = new Registry({
@@ -97,45 +96,108 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     store: options.moduleStore,
     records: options.registryStore,
     cache,
-    pool,
+    places,
+    isolation: options.isolation,
     quarantine: options.quarantine,
     signatures,
     ledger: options.ledger,
     onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
     onUnloaded: (digest) => breakers.forget(digest),
     shadows: {
-      submit: (job) => scheduler.submit(job),
-      idle: () => scheduler.idle,
+      submit: (job) => places.submit(job),
+      idle: (pipeline) => places.idle(pipeline),
       random: Math.random,
     },
     onRolloutEnded: (rollout) => logRollout(logger, rollout),
-    onPipelineUnused: (pipeline) => {
-      scheduler.forget(pipeline);
-      pool.drop(pipeline);
-    },
+    onPipelineUnused: (pipeline) => places.forget(pipeline),
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
-  return { pool, scheduler, cache, registry };
+  return { places, cache, registry };
+}
+
+/** Limits of a pipeline's own place: few processes, since each costs memory. */
+function ownLimits(limits: Readonly<Limits>): Readonly<Limits> {
+  return { ...limits, maxWorkers: 1, maxSpareWorkers: 0, maxExtraWorkers: 1 };
+}
+
+/** Figures of a pipeline's own pool: what was stopped is counted with the others. */
+function ownStats({ pool }: Stats): PoolStats {
+  return {
+    workers: 0,
+    spares: 0,
+    busy: 0,
+    instances: 0,
+    instanceBytes: 0,
+    processes: 0,
+    stopped: pool.stopped,
+  };
+}
+
+/** What deals with crossings after their run. */
+interface AfterParts {
+  readonly accounting: Accounting;
+  readonly breakers: Breakers;
+  readonly completion: Completion;
+}
+
+/** Asked and told from the places where pipelines run. */
+interface PlaceHooks {
+  /** The error that a crossing is answered with in place of a run. */
+  readonly refusalBefore: (crossing: Crossing) => LeatError | undefined;
+  readonly guest: PoolEvents["guest"];
+}
+
+/** Makes the workers that serve all, and what makes workers for pipelines that have their own. */
+function makePlaces(options: DataPathOptions, after: AfterParts, hooks: PlaceHooks): Workplaces {
+  const { limits, clock, logger, stats } = options;
+  const { breakers, completion } = after;
+  const fault = faultListener(options, breakers);
+  const place = (own: Readonly<Limits>, start: StartLink, poolStats: PoolStats): Workplace => {
+    const scheduler = new Scheduler(
+      own,
+      () => pool,
+      (crossing) => {
+        const refused = hooks.refusalBefore(crossing) ?? breakers.admit(crossing);
+        if (refused !== undefined) completion.abandon(crossing, refused);
+        return refused === undefined;
+      },
+      (job) => completion.withdrawn(job),
+    );
+    // A process of its own that aborts takes nobody along who would have to be told.
+    const ledger = start === startThread ? options.ledger : undefined;
+    const pool: Pool = new Pool({ limits: own, clock, ledger, start }, poolStats, {
+      ...poolEvents(options, after, scheduler),
+      fault,
+      guest: hooks.guest,
+    });
+    return { pool, scheduler };
+  };
+  const inProcess = processStarter(clock);
+  return new Workplaces({
+    limits,
+    shared: place(limits, options.isolation === "process" ? inProcess : startThread, stats.pool),
+    makeOwn: () => place(ownLimits(limits), inProcess, ownStats(stats)),
+    abandon: (crossing, error) => completion.abandon(crossing, error),
+    onFailedStart: (pipeline, err) => logger.error({ pipeline, err }, "a pipeline's process does not start"),
+  });
 }
 
 /** What becomes of what happens in the pool. */
 function poolEvents(
   options: DataPathOptions,
-  parts: { readonly accounting: Accounting; readonly breakers: Breakers; readonly completion: Completion },
-  scheduler: () => Scheduler,
-): Omit<PoolEvents, "guest"> {
-  const { accounting, completion } = parts;
+  { accounting, completion }: AfterParts,
+  scheduler: Scheduler,
+): Omit<PoolEvents, "guest" | "fault"> {
   return {
     completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
     again: (crossing) => {
       if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
       else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
       else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
-      else scheduler().again(crossing);
+      else scheduler.again(crossing);
     },
     lost: (worker, crossing, cpuMs) => accounting.lost(worker, crossing, cpuMs),
-    fault: faultListener(options, parts.breakers),
-    room: () => scheduler().room(),
+    room: () => scheduler.room(),
     stopped: (reason, problem) => options.logger.warn({ reason, problem }, "a worker was stopped"),
   };
 }

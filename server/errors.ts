@@ -198,6 +198,7 @@ export const catalogue = {
   ),
   TOO_MANY_STREAMS: entry("RESOURCE_EXHAUSTED", overLimit("too many streams are open")),
   QUEUE_FULL: entry("RESOURCE_EXHAUSTED", overLimit("the server's queue is full")),
+  ISOLATION_FULL: entry("RESOURCE_EXHAUSTED", overLimit("pipelines in processes of their own")),
   QUEUE_TOO_LONG: entry("RESOURCE_EXHAUSTED", overLimit("the call would wait too long, in milliseconds")),
   DEADLINE_EXCEEDED: entry("DEADLINE_EXCEEDED", () => "the call's deadline passed"),
   CANCELLED: entry("CANCELLED", () => "the call was cancelled"),

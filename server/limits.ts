@@ -160,6 +160,10 @@ export interface Limits {
   workerStopWindowMs: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
+  /** Pipelines that have a process of their own at once; one that has nothing to do gives way to another. Default 16. */
+  maxIsolatedPipelines: number;
+  /** How long a process is kept whose pipeline is gone. Default 60,000 ms. */
+  isolatedIdleMs: number;
   /** Batches handed to a worker ahead of the one it runs. Default 16. */
   maxWorkerQueue: number;
   /**
@@ -318,6 +322,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxWorkerStops: 30,
   workerStopWindowMs: 60_000,
   maxSpareWorkers: 1,
+  maxIsolatedPipelines: 16,
+  isolatedIdleMs: 60_000,
   maxWorkerQueue: 16,
   streamWindowBytes: MiB,
   slotInputBytes: 128 * KiB,

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { AccessControl } from "./access/access-control.ts";
 import type { TlsFiles } from "./access/certificates.ts";
+import type { Isolation } from "./bridge/pipeline-spec.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { checkExposure } from "./config/exposure.ts";
 import { type Core, type CoreOptions, makeCore, type SupervisionFiles } from "./core.ts";
@@ -70,6 +71,8 @@ export interface ServerOptions {
   readonly deadLetters?: DeadLetterSink;
   /** Where to leave word for a supervisor, and where it leaves word. Default: nobody supervises the process. */
   readonly supervision?: SupervisionFiles;
+  /** Where guests run: threads of this process, or processes of their own. Default: threads. */
+  readonly isolation?: Isolation;
   /** The time. Default: the machine's clock. */
   readonly clock?: Clock;
   /** Loads modules and pipelines before the server takes calls; what it throws ends the start. */
@@ -134,9 +137,20 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     log: logger,
     ...(options.telemetryEnv === undefined ? {} : { env: options.telemetryEnv }),
   });
-  const { tracer, supervision } = options;
+  const { tracer, supervision, isolation = "thread" } = options;
   const stores = openStores(options, limits, clock, logger);
-  const core = makeCore({ limits, clock, logger, telemetry, tracer, supervision, access, policy, ...stores });
+  const core = makeCore({
+    limits,
+    clock,
+    logger,
+    telemetry,
+    tracer,
+    supervision,
+    isolation,
+    access,
+    policy,
+    ...stores,
+  });
   const server = new RunningServer(core, access, options);
   await server.start();
   return server;
@@ -215,7 +229,7 @@ class RunningServer implements LeatServer {
     const { grpcAddress = defaultGrpcAddress, httpAddress, prepare } = this.#options;
     try {
       // Each takes threads of its own.
-      await Promise.all([this.#core.pool.start(), this.deadLetters.opened]);
+      await Promise.all([this.#core.places.start(), this.deadLetters.opened]);
       await this.#restore();
       await prepare?.(auditedStart(this.registry, this.#core.engine.audit));
       this.grpcPort = await this.#grpc.listen(...parseAddress(grpcAddress));

@@ -100,6 +100,8 @@ export const Outcome = {
   tooManyRecords: 4,
   /** Together the calls asked for more than one may have: each must run alone. */
   apart: 5,
+  /** V8 refused a module where it was to run; the report says why. */
+  uncompiled: 6,
 } as const;
 
 /** What went by message instead of through the slot. */
@@ -190,7 +192,8 @@ export interface Layout {
   readonly totalBytes: number;
 }
 
-const controlWords = 16;
+/** Words that belong to the worker as a whole, with some to spare. */
+export const controlWords = 16;
 
 /** Computes the layout for the limits. Both threads do so from the same limits. */
 export function layoutFor(

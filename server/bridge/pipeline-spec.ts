@@ -1,5 +1,5 @@
 /**
- * A pipeline as both threads know it: compiled modules and resolved settings, ready to run.
+ * A pipeline as both sides know it: modules and resolved settings, ready to run.
  *
  * @module
  */
@@ -53,6 +53,14 @@ export type ConditionSpec =
   | { readonly t: "not"; readonly of: ConditionSpec }
   | { readonly t: "all" | "any"; readonly of: readonly ConditionSpec[] };
 
+/** A module's code: compiled in this process, for its threads, or as bytes for a process that compiles it itself. */
+export type ModuleCode =
+  | { readonly t: "compiled"; readonly module: WebAssembly.Module }
+  | { readonly t: "binary"; readonly clamped: Uint8Array };
+
+/** Where a pipeline's guests run: in threads of the server's process, or in a process of their own. */
+export type Isolation = "thread" | "process";
+
 /** One stage, resolved: no defaults are left open. */
 export interface StageSpec {
   /** The stage's name, unique in the pipeline. */
@@ -65,8 +73,8 @@ export interface StageSpec {
   readonly digest: string;
   /** The four above, as figures are kept under. */
   readonly identity: StageIdentity;
-  /** The compiled module: its native code is shared by all threads. */
-  readonly compiled: WebAssembly.Module;
+  /** The module: where it is compiled, all threads share its native code. */
+  readonly code: ModuleCode;
   /** How many bytes longer the code section's offset is than in the original binary, for trap offsets. */
   readonly codeSectionShiftBytes: number;
   /** What `leat_init` gets. */
@@ -96,6 +104,8 @@ export interface PipelineSpec {
   /** The pipeline's name, or its modules' names for an inline chain. */
   readonly name: string;
   readonly stages: readonly StageSpec[];
+  /** Where it runs; undefined where the server's workers run. */
+  readonly isolation?: "process" | undefined;
   /** Until when a module of it runs on probation after an abort, in milliseconds since the Unix epoch. Unset when none does. */
   readonly probationUntilMs?: number;
 }

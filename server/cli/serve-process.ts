@@ -89,6 +89,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     supervision,
     limits: config.limits,
     dataFolder: config.dataFolder,
+    isolation: config.isolation,
     logger,
     telemetryEnv: config.telemetryEnv,
     prepare: async (registry) => {

@@ -20,7 +20,7 @@
  */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { InstancePolicy, OnFailure, type PipelineSchema, type StageSchema } from "@leat/proto";
+import { InstancePolicy, Isolation, OnFailure, type PipelineSchema, type StageSchema } from "@leat/proto";
 import type { z } from "zod";
 import { defaultLimits, type Limits } from "../limits.ts";
 import { conditionInput, conditionSchema } from "./condition-file.ts";
@@ -45,6 +45,10 @@ const instancePolicies = {
   fresh: InstancePolicy.FRESH,
 } as const;
 
+const isolations = {
+  process: Isolation.PROCESS,
+} as const;
+
 const nameKind = pattern(
   /^[a-z0-9][A-Za-z0-9._-]{0,63}$/,
   "1 to 64 characters: a lower case letter or digit, then letters, digits, `.`, `_` or `-`",
@@ -64,6 +68,7 @@ const stageShape = {
   on_failure: value(oneOf(Object.keys(onFailures) as (keyof typeof onFailures)[])).optional(),
   retry: retrySchema.optional(),
   breaker: breakerSchema.optional(),
+  isolation: value(oneOf(Object.keys(isolations) as (keyof typeof isolations)[])).optional(),
   instances: value(oneOf(Object.keys(instancePolicies) as (keyof typeof instancePolicies)[])).optional(),
 };
 
@@ -175,6 +180,7 @@ function stageInput(stage: WrittenStage): MessageInitShape<typeof StageSchema> {
     configJson: stage.config === undefined ? "" : JSON.stringify(stage.config),
     onFailure: stage.on_failure === undefined ? OnFailure.UNSPECIFIED : onFailures[stage.on_failure],
     instances: stage.instances === undefined ? InstancePolicy.UNSPECIFIED : instancePolicies[stage.instances],
+    isolation: stage.isolation === undefined ? Isolation.UNSPECIFIED : isolations[stage.isolation],
     ...(stage.retry !== undefined && { retry: retryInput(stage.retry) }),
     ...(stage.breaker !== undefined && { breaker: breakerInput(stage.breaker) }),
     ...(stage.when !== undefined && { when: conditionInput(stage.when) }),

@@ -45,6 +45,7 @@ describe("where nothing is set", () => {
       pipelinesFile: undefined,
       dataFolder: undefined,
       standby: true,
+      isolation: "thread",
       logLevel: "info",
       limits: resolveLimits(),
       telemetryEnv: {},

@@ -72,6 +72,8 @@ export interface ResolvedConfig {
   readonly auditOnFailure: "refuse" | "warn";
   /** Whether a second process stands by. */
   readonly standby: boolean;
+  /** Where modules run. */
+  readonly isolation: "thread" | "process";
   /** What is logged. */
   readonly logLevel: LogLevel;
   /** The bounds under which the server runs. */
@@ -230,6 +232,7 @@ function combine(
     dataFolder: path(({ data }) => data),
     auditOnFailure: last(({ audit }) => audit?.onFailure) ?? "refuse",
     standby: last(({ standby }) => standby) ?? true,
+    isolation: last(({ isolation }) => isolation) ?? "thread",
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(
       Object.assign({}, ...layers.map(({ input }) => input.limits)) as Partial<Limits>,

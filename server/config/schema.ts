@@ -183,6 +183,12 @@ const keys = {
     "cores - 1, at least 1",
     "Worker threads that run batches (the limit `maxWorkers`).",
   ),
+  isolation: key(
+    "isolation",
+    oneOf(["thread", "process"] as const),
+    "thread",
+    "Where modules run: in threads of the server's process, or in processes of their own, which share no memory with it and may use neither files nor the network. A stage can ask for a process by itself.",
+  ),
   drain: key(
     "drain",
     time(0),
@@ -271,6 +277,7 @@ export interface ConfigInput {
   audit?: { onFailure?: "refuse" | "warn" | undefined } | undefined;
   workers?: number | undefined;
   drain?: number | undefined;
+  isolation?: "thread" | "process" | undefined;
   standby?: boolean | undefined;
   log?: { level?: LogLevel | undefined } | undefined;
   telemetry?:
@@ -312,6 +319,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   audit: mapping({ onFailure: value(keys.auditOnFailure.kind).optional() }).optional(),
   workers: value(keys.workers.kind).optional(),
   drain: value(keys.drain.kind).optional(),
+  isolation: value(keys.isolation.kind).optional(),
   standby: value(keys.standby.kind).optional(),
   log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),
   telemetry: mapping({

@@ -79,7 +79,7 @@ async function compileWithin(
 }
 
 /** V8's text, with its offset (`@+123`) turned back into one in the bytes that were given. */
-function compileProblem(thrown: unknown, shiftBytes: number): string {
+export function compileProblem(thrown: unknown, shiftBytes: number): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   const problem = text.replace(/^WebAssembly\.compile\(\): /, "");
   return printable(problem.replace(/ @\+(\d+)$/, (_, offset) => ` (byte ${Number(offset) - shiftBytes})`));

@@ -205,6 +205,8 @@ export class Completion {
           value: this.#limits.maxBatchRecords,
           measured: words[base + Slot.recordsIn] as number,
         });
+      case Outcome.uncompiled:
+        return leatError("MODULE_COMPILE_FAILED", { problem });
       default:
         return leatError("INTERNAL", { problem });
     }

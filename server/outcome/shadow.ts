@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { LeatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -40,7 +41,7 @@ export interface ShadowParts {
   /** Sends a batch to the workers. */
   readonly submit: (job: BatchJob) => void;
   /** Whether nothing waits for a worker, and one has room. */
-  readonly idle: () => boolean;
+  readonly idle: (pipeline: PipelineSpec) => boolean;
   /** What is under way. */
   readonly held: { batches: number; bytes: number };
 }
@@ -76,7 +77,7 @@ export class Shadow implements ShadowTap {
     const { limits, held, idle, clock } = this.#parts;
     const bytes = job.byteLength + result.length;
     const fits = held.batches < limits.maxShadowBatches && held.bytes + bytes <= limits.maxShadowBytes;
-    if (!fits || !idle()) {
+    if (!fits || !idle(this.#candidate.spec)) {
       this.#report.dropped++;
       return undefined;
     }

@@ -122,6 +122,16 @@ export class Pool {
     return false;
   }
 
+  /** Whether no worker has anything to do. */
+  get idle(): boolean {
+    return this.#all().every((worker) => worker.queued === 0);
+  }
+
+  /** Workers that have not ended. */
+  get size(): number {
+    return this.#living.size;
+  }
+
   /** Reads what was completed, on all workers. */
   drain(): void {
     for (const worker of this.#workers) if (worker.queued > 0) worker.drain();

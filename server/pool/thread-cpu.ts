@@ -10,21 +10,26 @@
 
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 
-const tasks = "/proc/self/task";
+const ownTasks = "/proc/self/task";
 /** What Linux keeps of a thread's name. */
 const maxNameBytes = 15;
 
 /** Reads the processor time of a thread. Where the system does not tell it, there is none. */
 export class ThreadCpu {
   readonly #name: string;
+  readonly #tasks: string;
   readonly #buffer = Buffer.alloc(64);
   #file: { readonly t: "unopened" } | { readonly t: "open"; readonly fd: number } | { readonly t: "none" } = {
     t: "unopened",
   };
 
-  /** @param name - of the worker, unique in the process in its first 15 characters */
-  constructor(name: string) {
+  /**
+   * @param name - of the worker, unique in the process in its first 15 characters
+   * @param tasks - the folder that tells of the process's threads. Default: of this process
+   */
+  constructor(name: string, tasks = ownTasks) {
     this.#name = name.slice(0, maxNameBytes);
+    this.#tasks = tasks;
   }
 
   /** Milliseconds on a processor since the thread began, or undefined where nobody tells. */
@@ -48,9 +53,9 @@ export class ThreadCpu {
 
   #open(): { readonly t: "open"; readonly fd: number } | { readonly t: "none" } {
     try {
-      for (const task of readdirSync(tasks)) {
-        if (readFileSync(`${tasks}/${task}/comm`, "utf8").trimEnd() === this.#name)
-          return { t: "open", fd: openSync(`${tasks}/${task}/schedstat`, "r") };
+      for (const task of readdirSync(this.#tasks)) {
+        if (readFileSync(`${this.#tasks}/${task}/comm`, "utf8").trimEnd() === this.#name)
+          return { t: "open", fd: openSync(`${this.#tasks}/${task}/schedstat`, "r") };
       }
     } catch {
       // No Linux, no /proc, or a thread that ended while it was looked at.

@@ -102,6 +102,32 @@ export function readResult(cursor: Cursor, inputs: number, bounds: ResultBounds,
   checkAccount(view, inputs, fanouts);
 }
 
+/**
+ * Reads a result as a pipeline gives it to the caller, and checks that every input is accounted for. Unlike a guest's, an
+ * input that a stage has split may have outputs and failures, also several.
+ *
+ * @throws WireError when anything is amiss, ResultTooLargeError when there is too much of it
+ */
+export function readOutgoing(cursor: Cursor, inputs: number, bounds: ResultBounds, view: ResultView): void {
+  view.records = 0;
+  view.failures.length = 0;
+  view.reserve(inputs);
+  let fanouts = 0;
+  const end = cursor.end;
+  while (cursor.position < end) {
+    const tag = cursor.tag();
+    if (tag === batchTag) readBatch(cursor, bounds, view);
+    else if (tag === packedFanoutTag) fanouts = readPackedFanout(cursor, inputs, view, fanouts);
+    else if (tag === failuresTag && view.failures.length < bounds.maxResultRecords)
+      view.failures.push(readFailure(cursor, inputs, bounds));
+    else throw new WireError(`field ${tag >>> 3} of a result`);
+  }
+  let outputs = 0;
+  for (let index = 0; index < fanouts; index++) outputs += view.fanout[index] as number;
+  if (fanouts === 0 ? view.records !== inputs : fanouts !== inputs || outputs !== view.records)
+    throw new WireError(`${view.records} records for ${inputs} inputs, and a fanout of ${fanouts}`);
+}
+
 function readBatch(cursor: Cursor, bounds: ResultBounds, view: ResultView): void {
   const end = cursor.end;
   const length = cursor.length();

@@ -7,8 +7,8 @@
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Limits } from "../limits.ts";
 import { abiName } from "../module/abi.ts";
-import type { CompiledModule } from "../module/compile.ts";
 import type { ModuleEntry } from "./module-catalog.ts";
+import type { ReadyModule } from "./module-code.ts";
 import { nextPipelineId } from "./pipeline-builder.ts";
 import { noRetry } from "./resilience-definition.ts";
 
@@ -16,7 +16,7 @@ import { noRetry } from "./resilience-definition.ts";
 export function moduleEntry(
   { name, wasm }: { readonly name: string; readonly wasm: Uint8Array },
   facts: Pick<ModuleEntry, "version" | "digest" | "compileUs" | "loadTimeMs"> &
-    Pick<CompiledModule, "inspected">,
+    Pick<ReadyModule, "inspected">,
 ): ModuleEntry {
   const { version, digest, compileUs, loadTimeMs, inspected } = facts;
   return {
@@ -35,7 +35,7 @@ export function moduleEntry(
 /** A pipeline of one module under the server's limits. */
 export function aloneSpec(
   { name, version, digest }: ModuleEntry,
-  compiled: CompiledModule,
+  ready: ReadyModule,
   configJson: string,
   limits: Readonly<Limits>,
 ): PipelineSpec {
@@ -49,8 +49,8 @@ export function aloneSpec(
         version,
         digest,
         identity: { stage: name, module: name, version, digest },
-        compiled: compiled.module,
-        codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
+        code: ready.code,
+        codeSectionShiftBytes: ready.inspected.codeSectionShiftBytes,
         configJson,
         batchTimeoutMs: limits.maxBatchExecutionMs,
         recordTimeoutMs: limits.maxRecordExecutionMs,

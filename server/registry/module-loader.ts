@@ -6,10 +6,11 @@
 
 import { leatError } from "../errors.ts";
 import { checkAbi } from "../module/abi.ts";
-import { compileModule, digestOf } from "../module/compile.ts";
+import { digestOf } from "../module/compile.ts";
 import { inspectApart } from "../module/inspect-apart.ts";
 import type { ActivationCause, RegistryStep } from "../store/registry-store.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import { makeCode } from "./module-code.ts";
 import { moduleEntry } from "./module-entry.ts";
 import type { AdmittedSignature, ModuleSignature } from "./module-signatures.ts";
 import { checkName } from "./names.ts";
@@ -87,15 +88,16 @@ export class ModuleLoader {
       return this.#loadHeld(load, version, digest, admitted);
     const present = this.#present(load, version, digest);
     if (present !== undefined) return this.#again(present, load, admitted);
-    const compile = () => compileModule(load.wasm, limits);
+    const compile = () => makeCode(load.wasm, this.#parts.isolation, limits);
     const compiled = await (this.#parts.ledger?.whileCompiling(digest, compile) ?? compile());
-    this.#parts.onCompiled(compiled.compileUs);
+    const { code } = compiled;
+    if (code.t === "compiled") this.#parts.onCompiled(compiled.compileUs);
     const entry = moduleEntry(load, { ...compiled, version, loadTimeMs: this.#parts.clock.nowMs() });
     await this.#preparation.module(entry, compiled, configJson, load.sampleConfigJson !== "");
     const { signature } = admitted;
     if (load.dryRun) return { entry, alreadyLoaded: false, signature };
     await this.#parts.store.put(entry.digest, load.wasm);
-    this.#parts.cache.put(compiled);
+    if (code.t === "compiled") this.#parts.cache.put({ ...compiled, module: code.module });
     await this.#keep(entry, signature, load.noActivate !== true);
     return { entry, alreadyLoaded: false, signature };
   }

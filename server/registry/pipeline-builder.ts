@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
+import type { Isolation, PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
 import { LeatError, leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
-import { type CompiledModule, compileModule } from "../module/compile.ts";
 import type { ModuleStore } from "../store/module-store.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import { compiledCode, makeCode, type ReadyModule } from "./module-code.ts";
 import type { ModuleSignatures } from "./module-signatures.ts";
 import type { StageDefinition } from "./pipeline-definition.ts";
 import { checkMayRun } from "./standing.ts";
@@ -35,6 +35,8 @@ export interface BuilderParts {
   readonly quarantine: Quarantine;
   readonly signatures: ModuleSignatures;
   readonly ledger: LedgerRows | undefined;
+  /** Where pipelines run that say nothing of it. */
+  readonly isolation: Isolation;
 }
 
 /** Builds pipelines. */
@@ -56,20 +58,24 @@ export class PipelineBuilder {
     stages: readonly StageDefinition[],
     resolve: ResolveModule = (reference) => this.#catalog.resolve(reference),
   ): Promise<PipelineSpec> {
+    // A pipeline runs in one place: one stage that asks for a process takes the others along.
+    const isolation = stages.some((stage) => stage.isolation === "process") ? "process" : undefined;
     const entries = stages.map((stage) => resolve(stage.module));
     for (const entry of entries) checkMayRun(this.#parts, entry);
     const built = await Promise.all(
-      stages.map((stage, index) => this.#buildStage(stage, entries[index] as ModuleEntry)),
+      stages.map((stage, index) =>
+        this.#buildStage(stage, isolation ?? this.#parts.isolation, entries[index] as ModuleEntry),
+      ),
     );
     const probation = Math.max(
       0,
       ...entries.map(({ digest }) => this.#parts.quarantine.probationUntilMs(digest)),
     );
-    return { id: nextPipelineId(), name, stages: built, probationUntilMs: probation };
+    return { id: nextPipelineId(), name, stages: built, isolation, probationUntilMs: probation };
   }
 
-  async #buildStage(stage: StageDefinition, entry: ModuleEntry): Promise<StageSpec> {
-    const compiled = await this.#compile(stage, entry);
+  async #buildStage(stage: StageDefinition, isolation: Isolation, entry: ModuleEntry): Promise<StageSpec> {
+    const compiled = await this.#compile(stage.memoryBytes, isolation, entry);
     const { name: module, version, digest } = entry;
     return {
       name: stage.name,
@@ -77,7 +83,7 @@ export class PipelineBuilder {
       version,
       digest,
       identity: { stage: stage.name, module, version, digest },
-      compiled: compiled.module,
+      code: compiled.code,
       codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
       configJson: stage.configJson,
       batchTimeoutMs: stage.batchTimeoutMs,
@@ -92,22 +98,19 @@ export class PipelineBuilder {
   }
 
   /** A module under the server's limits. @throws LeatError MODULE_FILE_BROKEN, or what compilation says */
-  compile(entry: ModuleEntry): Promise<CompiledModule> {
-    return this.#compile({ memoryBytes: this.#parts.limits.maxGuestMemoryBytes }, entry);
+  compile(entry: ModuleEntry): Promise<ReadyModule> {
+    return this.#compile(this.#parts.limits.maxGuestMemoryBytes, this.#parts.isolation, entry);
   }
 
   /** A stage with a memory limit of its own has the module compiled for it, since the limit is part of the code. */
-  async #compile(
-    { memoryBytes }: Pick<StageDefinition, "memoryBytes">,
-    entry: ModuleEntry,
-  ): Promise<CompiledModule> {
+  async #compile(memoryBytes: number, isolation: Isolation, entry: ModuleEntry): Promise<ReadyModule> {
     const { limits, cache, ledger } = this.#parts;
     const read = (): Promise<Uint8Array> => this.#read(entry);
     await this.#parts.signatures.see(entry, read);
-    const compile = async (): Promise<CompiledModule> =>
-      memoryBytes === limits.maxGuestMemoryBytes
-        ? cache.load(entry.digest, read)
-        : compileModule(await read(), { ...limits, maxGuestMemoryBytes: memoryBytes });
+    const compile = async (): Promise<ReadyModule> =>
+      isolation === "thread" && memoryBytes === limits.maxGuestMemoryBytes
+        ? compiledCode(await cache.load(entry.digest, read))
+        : makeCode(await read(), isolation, { ...limits, maxGuestMemoryBytes: memoryBytes });
     return ledger?.whileCompiling(entry.digest, compile) ?? compile();
   }
 

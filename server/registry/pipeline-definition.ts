@@ -4,7 +4,7 @@
  * @module
  */
 
-import { OnFailure, type Pipeline, type Stage } from "@leat/proto";
+import { Isolation, OnFailure, type Pipeline, type Stage } from "@leat/proto";
 import type { BreakerSpec, ConditionSpec, FailurePolicy, RetrySpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
@@ -25,6 +25,8 @@ export interface StageDefinition {
   readonly breaker: BreakerSpec | undefined;
   readonly fresh: boolean;
   readonly when: ConditionSpec | undefined;
+  /** Where the pipeline must run; undefined for anywhere. */
+  readonly isolation: "process" | undefined;
 }
 
 const policies: ReadonlyMap<number, FailurePolicy> = new Map<number, FailurePolicy>([
@@ -107,7 +109,14 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
     breaker: readBreaker(stage.breaker, `${path}.breaker`, limits),
     fresh: stage.instances === freshPolicy,
     when: readCondition(stage.when, `${path}.when`, limits),
+    isolation: readIsolation(stage.isolation, path),
   };
+}
+
+function readIsolation(isolation: number, path: string): "process" | undefined {
+  if (isolation !== Isolation.UNSPECIFIED && isolation !== Isolation.PROCESS)
+    invalid(`${path}.isolation`, `${isolation} is no isolation; use PROCESS`);
+  return isolation === Isolation.PROCESS ? "process" : undefined;
 }
 
 /** A module's configuration: empty means `{}`. @throws LeatError PIPELINE_INVALID */

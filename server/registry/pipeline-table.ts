@@ -29,7 +29,7 @@ export interface RevisionFacts {
 /** Pipelines by name, and a bounded cache of inline ones. */
 export class PipelineTable {
   readonly #limits: Readonly<Limits>;
-  readonly #onUnused: (pipeline: number) => void;
+  readonly #onUnused: (pipeline: PipelineSpec) => void;
   readonly #stored = new Map<string, StoredPipeline>();
   readonly #facts = new Map<string, RevisionFacts>();
   /** In the order of their last use. */
@@ -37,8 +37,8 @@ export class PipelineTable {
   /** For what guests log and count. */
   readonly #byId = new Map<number, ServingPipeline>();
 
-  /** @param onUnused - is told the id of each pipeline that no batch uses any more */
-  constructor(limits: Readonly<Limits>, onUnused: (pipeline: number) => void) {
+  /** @param onUnused - is told each pipeline that no batch uses any more */
+  constructor(limits: Readonly<Limits>, onUnused: (pipeline: PipelineSpec) => void) {
     this.#limits = limits;
     this.#onUnused = onUnused;
   }
@@ -151,7 +151,7 @@ export class PipelineTable {
   makeServing(spec: PipelineSpec, purpose: PipelinePurpose = "serve"): ServingPipeline {
     const unused = (): void => {
       this.#byId.delete(spec.id);
-      this.#onUnused(spec.id);
+      this.#onUnused(spec);
     };
     const serving = new ServingPipeline(spec, unused, purpose);
     if (purpose === "serve") this.#byId.set(spec.id, serving);

@@ -7,8 +7,8 @@
 
 import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
-import type { CompiledModule } from "../module/compile.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import type { ReadyModule } from "./module-code.ts";
 import { aloneSpec } from "./module-entry.ts";
 import { parseReference } from "./names.ts";
 import { nextPipelineId, PipelineBuilder, type ResolveModule } from "./pipeline-builder.ts";
@@ -42,11 +42,15 @@ export class Preparation {
     this.#modules = modules;
     this.#pipelines = pipelines;
     this.#builder = new PipelineBuilder(parts, modules);
-    this.#warmUp = new WarmUp(parts.pool, parts.clock);
+    this.#warmUp = new WarmUp(parts.places, parts.clock);
   }
 
-  /** A loaded module, compiled. @throws LeatError MODULE_FILE_BROKEN, as {@link checkMayRun}, or what compilation says */
-  compile(entry: ModuleEntry): Promise<CompiledModule> {
+  /**
+   * A loaded module, compiled where it will run in threads of this process.
+   *
+   * @throws LeatError MODULE_FILE_BROKEN, as {@link checkMayRun}, or what compilation says
+   */
+  compile(entry: ModuleEntry): Promise<ReadyModule> {
     checkMayRun(this.#parts, entry);
     return this.#builder.compile(entry);
   }
@@ -59,7 +63,7 @@ export class Preparation {
    */
   async module(
     entry: ModuleEntry,
-    compiled: CompiledModule,
+    compiled: ReadyModule,
     configJson: string,
     configGiven: boolean,
   ): Promise<void> {

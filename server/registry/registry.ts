@@ -6,13 +6,14 @@
  */
 
 import type { Target } from "@leat/proto";
+import type { Isolation, PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import type { ShadowParts } from "../outcome/shadow.ts";
-import type { Pool } from "../pool/pool.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
+import type { Workplaces } from "../scheduling/workplaces.ts";
 import type { ModuleStore } from "../store/module-store.ts";
 import type { Activation, ActivationCause, RegistryStep, RegistryStore } from "../store/registry-store.ts";
 import type { LedgerRows } from "../supervision/ledger-rows.ts";
@@ -41,7 +42,10 @@ export interface RegistryParts {
   /** Where it is written down what there is. */
   readonly records: RegistryStore;
   readonly cache: CompiledModuleCache;
-  readonly pool: Pool;
+  /** Where pipelines run. */
+  readonly places: Workplaces;
+  /** Where pipelines run that say nothing of it: their modules are compiled for it. */
+  readonly isolation: Isolation;
   readonly quarantine: Quarantine;
   readonly signatures: ModuleSignatures;
   /** Where it is said what is being compiled; undefined where nobody supervises the process. */
@@ -54,8 +58,8 @@ export interface RegistryParts {
   readonly shadows: Pick<ShadowParts, "submit" | "idle" | "random">;
   /** Told of each rollout that has ended. */
   readonly onRolloutEnded: (rollout: Rollout) => void;
-  /** Told the id of each pipeline that no batch uses any more. */
-  readonly onPipelineUnused: (pipeline: number) => void;
+  /** Told each pipeline that no batch uses any more. */
+  readonly onPipelineUnused: (pipeline: PipelineSpec) => void;
 }
 
 /** A version that was made the active one. */

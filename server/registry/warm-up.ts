@@ -5,14 +5,14 @@
  * @module
  */
 
-import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import type { ModuleCode, PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Clock } from "../clock.ts";
 import { LeatError, leatError } from "../errors.ts";
 import { BatchJob, type BatchOwner, type BatchResult } from "../pool/batch-job.ts";
 import { Crossing, type CrossingReport } from "../pool/crossing.ts";
-import type { Pool } from "../pool/pool.ts";
 import { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
+import type { Workplaces } from "../scheduling/workplaces.ts";
 import { sampleBatch } from "./sample-batch.ts";
 
 /** Batches of the warm-up: V8 has optimised hot functions after about as many. */
@@ -32,13 +32,13 @@ export interface WarmUpProblem {
 
 /** Warms pipelines up in a worker that serves nobody else. */
 export class WarmUp {
-  readonly #pool: Pool;
+  readonly #places: Workplaces;
   readonly #clock: Clock;
   /** Configurations with which modules were run until optimised. Native code lives as long as its module. */
-  readonly #warm = new WeakMap<WebAssembly.Module, Set<string>>();
+  readonly #warm = new WeakMap<object, Set<string>>();
 
-  constructor(pool: Pool, clock: Clock) {
-    this.#pool = pool;
+  constructor(places: Workplaces, clock: Clock) {
+    this.#places = places;
     this.#clock = clock;
   }
 
@@ -50,14 +50,16 @@ export class WarmUp {
    * @returns what went wrong in the first run, or undefined
    */
   async run(spec: PipelineSpec): Promise<WarmUpProblem | undefined> {
-    const worker = await this.#pool.borrow();
+    const worker = await this.#places.borrow(spec);
     const pipeline = new ServingPipeline(spec, () => {});
     try {
       const problem = await this.#runOnce(worker, pipeline, Buffer.alloc(0));
       if (problem !== undefined) return problem;
       const samples = sampleBatch();
       const endMs = this.#clock.nowMs() + maxWarmUpMs;
-      const rounds = this.#isWarm(spec) ? 1 : maxRounds;
+      // Native code is a process's own: what serves there warms itself.
+      const rounds =
+        this.#isWarm(spec) || !spec.stages.every(({ code }) => code.t === "compiled") ? 1 : maxRounds;
       for (let round = 0; round < rounds && this.#clock.nowMs() < endMs; round++) {
         if (worker.state.t !== "ready") return undefined;
         await this.#runOnce(worker, pipeline, samples);
@@ -66,21 +68,21 @@ export class WarmUp {
       return undefined;
     } finally {
       worker.drop(spec.id);
-      this.#pool.giveBack(worker);
+      this.#places.giveBack(spec, worker);
     }
   }
 
   #isWarm(spec: PipelineSpec): boolean {
     return spec.stages.every(
-      ({ compiled, configJson }) => this.#warm.get(compiled)?.has(configJson) === true,
+      ({ code, configJson }) => this.#warm.get(native(code))?.has(configJson) === true,
     );
   }
 
   #remember(spec: PipelineSpec): void {
-    for (const { compiled, configJson } of spec.stages) {
-      const configs = this.#warm.get(compiled) ?? new Set();
+    for (const { code, configJson } of spec.stages) {
+      const configs = this.#warm.get(native(code)) ?? new Set();
       if (configs.size < maxWarmConfigs) configs.add(configJson);
-      this.#warm.set(compiled, configs);
+      this.#warm.set(native(code), configs);
     }
   }
 
@@ -107,19 +109,24 @@ export class WarmUp {
         };
         const job = new BatchJob(owner, pipeline, whole, this.#clock.nowMs());
         const crossing = new Crossing([job], "warm-up");
-        this.#pool.dispatchTo(worker, crossing);
+        this.#places.dispatchTo(worker, crossing);
       },
     );
     if (outcome.error !== undefined) {
       return {
         stage: outcome.error.metadata["stage"] ?? "",
         code: outcome.error.reason,
-        message: outcome.error.message,
+        message: outcome.error.metadata["problem"] ?? outcome.error.message,
       };
     }
     const [sample] = outcome.report?.samples ?? [];
     return sample;
   }
+}
+
+/** What native code belongs to. */
+function native(code: ModuleCode): object {
+  return code.t === "compiled" ? code.module : code.clamped;
 }
 
 function settled(result: BatchResult, crossing: Crossing): CrossingReport | undefined {
@@ -131,6 +138,8 @@ function settled(result: BatchResult, crossing: Crossing): CrossingReport | unde
 export function warmUpError(problem: WarmUpProblem, spec: PipelineSpec): LeatError {
   const stage = spec.stages.find(({ name }) => name === problem.stage) ?? spec.stages[0];
   const module = stage === undefined ? spec.name : `${stage.module}@${stage.version}`;
+  if (problem.code === "MODULE_COMPILE_FAILED")
+    return leatError("MODULE_COMPILE_FAILED", { problem: problem.message });
   return problem.code === "init_failed"
     ? leatError("MODULE_INIT_FAILED", { module, problem: problem.message })
     : leatError("MODULE_WARMUP_FAILED", { module, problem: `${problem.code}: ${problem.message}` });

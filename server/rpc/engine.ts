@@ -14,7 +14,7 @@ import type { Limits } from "../limits.ts";
 import { BatchJob, type BatchOwner } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import type { Registry } from "../registry/registry.ts";
-import type { Scheduler } from "../scheduling/scheduler.ts";
+import type { Workplaces } from "../scheduling/workplaces.ts";
 import type { AuditLog } from "../store/audit-log.ts";
 import type { DeadLetterStore } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
@@ -54,7 +54,7 @@ export class Engine {
   state: EngineState = { t: "serving" };
   /** The streams that are open, through whichever door. */
   readonly streams = new Set<{ drain(): void; checkCaller(): void }>();
-  readonly #scheduler: Scheduler;
+  readonly #places: Workplaces;
   readonly #snapshot: (pipeline: string) => MetricsSnapshot;
   readonly #draining = new AbortController();
 
@@ -68,7 +68,7 @@ export class Engine {
     audit: AuditLog;
     statuses: Statuses;
     gate: Gate | undefined;
-    scheduler: Scheduler;
+    places: Workplaces;
     snapshot: (pipeline: string) => MetricsSnapshot;
   }) {
     this.limits = parts.limits;
@@ -80,7 +80,7 @@ export class Engine {
     this.audit = parts.audit;
     this.statuses = parts.statuses;
     this.gate = parts.gate;
-    this.#scheduler = parts.scheduler;
+    this.#places = parts.places;
     this.#snapshot = parts.snapshot;
   }
 
@@ -141,7 +141,7 @@ export class Engine {
     const watched = pipeline.shadow === undefined ? owner : pipeline.shadow.watch(owner);
     const job = new BatchJob(watched, pipeline, batch, this.clock.nowMs());
     job.trace = this.tracer.start(kind, pipeline.spec.name, traceparent, tracestate);
-    this.#scheduler.submit(job);
+    this.#places.submit(job);
     return job;
   }
 }

@@ -65,6 +65,11 @@ export class Scheduler {
     return this.#queue.empty && this.#pool().hasRoom;
   }
 
+  /** Whether nothing waits. */
+  get empty(): boolean {
+    return this.#queue.empty;
+  }
+
   /** A pipeline is not used any more. */
   forget(pipeline: number): void {
     this.#queue.forget(pipeline);

@@ -215,7 +215,7 @@ export class StageRunner {
     this.context.enter(this.index, Phase.init);
     this.context.count(this.index, StageWord.instancesCreated);
     const { limits } = this.context;
-    const instance = GuestInstance.create(this.spec.compiled, this.spec.configJson, this.#host, {
+    const instance = GuestInstance.create(compiledOf(this.spec), this.spec.configJson, this.#host, {
       ...limits,
       maxGuestMemoryBytes: this.spec.memoryBytes,
       codeSectionShiftBytes: this.spec.codeSectionShiftBytes,
@@ -267,4 +267,9 @@ export class StageRunner {
 
 function isOutputFault({ code }: GuestFault): boolean {
   return code === "malformed_output" || code === "output_too_large";
+}
+
+function compiledOf({ name, code }: StageSpec): WebAssembly.Module {
+  if (code.t !== "compiled") throw new Error(`the module of stage ${name} is not compiled`);
+  return code.module;
 }

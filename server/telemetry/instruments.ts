@@ -58,12 +58,10 @@ class Group {
   }
 }
 
-function registerServer(meter: Meter, stats: Stats): void {
-  const { pool, admission } = stats;
-  const group = new Group(meter);
-  const reads: [Observable, () => readonly Point[]][] = [
+function poolReads(group: Group, { pool }: Stats): [Observable, () => readonly Point[]][] {
+  return [
     [
-      group.gauge(name.poolWorkers, { description: "Worker threads" }),
+      group.gauge(name.poolWorkers, { description: "Workers that serve all pipelines" }),
       () => [
         [pool.busy, { [label.state]: "busy" }],
         [Math.max(0, pool.workers - pool.busy), { [label.state]: "idle" }],
@@ -74,11 +72,23 @@ function registerServer(meter: Meter, stats: Stats): void {
       group.counter(name.poolStopped, { description: "Workers that were stopped" }),
       () => Array.from(pool.stopped, ([reason, count]) => [count, { [label.reason]: reason }] as const),
     ],
+    [
+      group.gauge(name.poolProcesses, { description: "Processes that pipelines have for themselves" }),
+      () => [[pool.processes]],
+    ],
     [group.gauge(name.poolInstances, { description: "Live module instances" }), () => [[pool.instances]]],
     [
       group.gauge(name.poolInstanceBytes, { description: "Memory of live instances", unit: "By" }),
       () => [[pool.instanceBytes]],
     ],
+  ];
+}
+
+function registerServer(meter: Meter, stats: Stats): void {
+  const { admission } = stats;
+  const group = new Group(meter);
+  const reads: [Observable, () => readonly Point[]][] = [
+    ...poolReads(group, stats),
     [
       group.gauge(name.admittedBatches, { description: "Batches admitted and not yet answered" }),
       () => [[admission.batches]],

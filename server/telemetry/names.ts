@@ -144,6 +144,8 @@ export const metricNames = {
   poolWorkers: "leat.pool.workers",
   /** Workers that were stopped. Labels: reason. */
   poolStopped: "leat.pool.stopped",
+  /** Processes that pipelines have for themselves, with those that stand by. */
+  poolProcesses: "leat.pool.processes",
   /** Live instances over all workers. */
   poolInstances: "leat.pool.instances",
   /** Their memory. */

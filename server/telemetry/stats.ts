@@ -144,6 +144,8 @@ export interface PoolStats {
   instances: number;
   /** The memory of these instances, in bytes. */
   instanceBytes: number;
+  /** Processes that pipelines have for themselves. */
+  processes: number;
   /** Workers that were stopped, by reason: `timeout`, `cancelled`, `crash`, `out_of_memory`. */
   readonly stopped: Map<string, number>;
 }
@@ -197,6 +199,7 @@ export class Stats {
     busy: 0,
     instances: 0,
     instanceBytes: 0,
+    processes: 0,
     stopped: new Map(),
   };
   /** The audit log. */

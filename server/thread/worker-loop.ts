@@ -19,6 +19,7 @@ import { CrashLedger } from "./crash-ledger.ts";
 import { GuestReports } from "./guest-reports.ts";
 import { InstanceBudget } from "./instance-budget.ts";
 import { SlotRunner } from "./slot-runner.ts";
+import { WitnessedContext } from "./witness.ts";
 
 /** While there is work without a pause, counters are sent once in so many batches. */
 const batchesBetweenFlushes = 256;
@@ -47,13 +48,16 @@ export class WorkerLoop {
   #stopping = false;
   #unannounced = 0;
 
-  constructor({ shared, limits, port, ledger }: WorkerStart) {
+  constructor({ shared, limits, port, ledger, witness }: WorkerStart) {
     this.#memory = new SlotMemory(layoutFor(limits), shared);
     this.#port = port;
     this.#submitted = new RingReader(this.#memory, "submit");
     this.#completed = new RingWriter(this.#memory, "complete");
     this.#reports = new GuestReports(port, limits);
-    this.#context = new RunContext(this.#memory, limits, this.#reports);
+    this.#context =
+      witness === undefined
+        ? new RunContext(this.#memory, limits, this.#reports)
+        : new WitnessedContext(this.#memory, limits, this.#reports, witness);
     this.#budget = new InstanceBudget(limits, (bytes) => this.#context.instanceBytes(bytes));
     this.#ledger = ledger && new CrashLedger(ledger);
     this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget, this.#ledger);

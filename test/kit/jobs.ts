@@ -22,7 +22,7 @@ export function idleStage(settings: Partial<StageSpec> = {}): StageSpec {
     version: "1",
     digest: "sha256:00",
     identity: { stage: "s1", module: "m", version: "1", digest: "sha256:00" },
-    compiled: emptyModule,
+    code: { t: "compiled", module: emptyModule },
     codeSectionShiftBytes: 0,
     configJson: "{}",
     batchTimeoutMs: 5_000,

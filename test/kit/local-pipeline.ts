@@ -74,7 +74,7 @@ export async function localPipeline(
         version: "1",
         digest,
         identity: { stage: name, module, version: "1", digest },
-        compiled: compiled.module,
+        code: { t: "compiled", module: compiled.module },
         codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
         configJson: "{}",
         batchTimeoutMs: limits.maxBatchExecutionMs,

@@ -37,6 +37,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   supervision: [],
   store: [],
   pool: ["supervision", "bridge"],
+  child: ["pool", "module", "bridge"],
   thread: ["supervision", "stages", "module", "bridge"],
   stages: ["module", "bridge"],
   module: [],

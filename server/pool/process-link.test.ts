@@ -1,0 +1,114 @@
+import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { idlePipeline, idleStage } from "../../test/kit/jobs.ts";
+import { lieNames, lyingWorker } from "../../test/kit/lying-worker.ts";
+import { systemClock } from "../clock.ts";
+import { resolveLimits } from "../limits.ts";
+import { BatchJob } from "./batch-job.ts";
+import { childFlags } from "./child-process.ts";
+import { Crossing } from "./crossing.ts";
+import { processStarter } from "./process-link.ts";
+import { type StopReason, WorkerHandle } from "./worker-handle.ts";
+
+const limits = resolveLimits({});
+const pipes: SpawnOptions = { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] };
+
+/** A batch of one record without key or value. */
+const oneRecord = Buffer.from([0x0a, 0x00]);
+
+/** Submits a batch of one record to a worker that lies, and tells how that ends. */
+async function endOf(lie: string) {
+  const ready = Promise.withResolvers<void>();
+  const dead = Promise.withResolvers<{ reason: StopReason; left: number; running: boolean }>();
+  let completed = 0;
+  const stage = idleStage({ code: { t: "binary", clamped: new Uint8Array(8) } });
+  const batch = { bytes: oneRecord, start: 0, end: oneRecord.length };
+  const job = new BatchJob(
+    { settled: () => {} },
+    idlePipeline([stage]),
+    { ...batch, mergeable: false, sequence: 0, streamId: "" },
+    0,
+  );
+  const crossing = new Crossing([job]);
+  const startProcess = () => spawn(process.execPath, [lyingWorker, lie], pipes);
+  const worker = new WorkerHandle(
+    { limits, clock: systemClock, ledger: undefined, start: processStarter(systemClock, startProcess) },
+    {
+      ready: () => ready.resolve(),
+      completed: () => completed++,
+      drained: () => {},
+      returned: () => {},
+      guest: () => {},
+      dead: (_, reason, left, running) =>
+        dead.resolve({ reason, left: left.length, running: running === crossing }),
+    },
+  );
+  await ready.promise;
+  worker.submit(crossing);
+  worker.wake();
+  const end = await dead.promise;
+  return { ...end, completed, problem: worker.problem };
+}
+
+describe("a process that lies is ended, and what it had goes elsewhere", () => {
+  test.each(lieNames)("%s", async (lie) => {
+    const { reason, left, completed, problem } = await endOf(lie);
+    expect(problem).toMatch(/^the worker's process broke the protocol: /);
+    expect({ reason, completed }).toEqual({ reason: "crash", completed: 0 });
+    // What was given back is not there any more.
+    expect(left).toBe(lie === "a slot given back twice" ? 0 : 1);
+  });
+});
+
+test("a process that ends by itself, and one that cannot be started, are told as such", async () => {
+  const reasons = await Promise.all(
+    [
+      () => spawn(process.execPath, ["-e", "process.exit(3)"], pipes),
+      () => spawn("/nowhere/node", [], pipes),
+    ].map((startProcess) => {
+      const { promise, resolve } = Promise.withResolvers<string>();
+      const worker = new WorkerHandle(
+        { limits, clock: systemClock, ledger: undefined, start: processStarter(systemClock, startProcess) },
+        {
+          ready: () => {},
+          completed: () => {},
+          drained: () => {},
+          returned: () => {},
+          guest: () => {},
+          dead: () => resolve(worker.problem),
+        },
+      );
+      return promise;
+    }),
+  );
+  expect(reasons).toEqual([
+    "the worker's process exited with code 3",
+    expect.stringMatching(/^the worker's process does not start: .*ENOENT/),
+  ]);
+});
+
+test("under its flags a process has no files but the program's, no network and no children", () => {
+  const probe = `
+    const { connect } = await import("node:net");
+    const { readFileSync, writeFileSync } = await import("node:fs");
+    const { spawnSync } = await import("node:child_process");
+    const tried = {
+      read: () => readFileSync("/etc/hostname"),
+      write: () => writeFileSync("/tmp/leat-probe", ""),
+      children: () => spawnSync("true"),
+    };
+    for (const [name, go] of Object.entries(tried)) {
+      try { go(); console.log(name, "allowed"); } catch (error) { console.log(name, error.code); }
+    }
+    connect(1, "127.0.0.1").on("error", (error) => console.log("network", error.code));`;
+  const { stdout } = spawnSync(process.execPath, [...childFlags(), "--input-type=module", "-e", probe], {
+    env: {},
+    encoding: "utf8",
+  });
+  expect(stdout.trim().split("\n")).toEqual([
+    "read ERR_ACCESS_DENIED",
+    "write ERR_ACCESS_DENIED",
+    "children ERR_ACCESS_DENIED",
+    "network ERR_ACCESS_DENIED",
+  ]);
+});

@@ -1,0 +1,374 @@
+/**
+ * A worker in a process of its own: slots go there and come back through a socket, and are checked when they do. The
+ * process is ended by SIGKILL.
+ *
+ * What the guest's thread does at this moment is told about every 5 ms, for the watchdog. What it did last before it
+ * died is in the witness stream, which it writes itself before each call, so that it is there whatever happened.
+ *
+ * @module
+ */
+
+import type { ChildProcess } from "node:child_process";
+import type { Duplex, Readable } from "node:stream";
+import { RingReader, RingWriter, type SlotMemory } from "../bridge/channel.ts";
+import {
+  childFiles,
+  FrameError,
+  FrameReader,
+  FromChild,
+  frameHeadBytes,
+  jsonFrame,
+  newFrame,
+  ToChild,
+  witnessWords,
+  wordsFrame,
+} from "../bridge/frames.ts";
+import { completedMessage } from "../bridge/from-worker.ts";
+import { Claim, Control, controlWords, Phase, Slot } from "../bridge/layout.ts";
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import { PayloadReader, submitFrame } from "../bridge/slot-frames.ts";
+import type { ToWorker } from "../bridge/to-worker.ts";
+import type { Clock } from "../clock.ts";
+import type { Limits } from "../limits.ts";
+import { childMessages, childProblem } from "./child-messages.ts";
+import { childTasks, startChild } from "./child-process.ts";
+import { CompletedSlots, type SentSlot } from "./completed-slot.ts";
+import { ThreadCpu } from "./thread-cpu.ts";
+import { threadName } from "./thread-link.ts";
+import type { LinkEvents, LinkStart, StartLink, WorkerEnd, WorkerLink } from "./worker-link.ts";
+
+/** Frames that answer nothing, in a second: what a process sends beyond these is an attack on the server's loop. */
+const maxUnaskedFramesPerSecond = 5_000;
+const witnessBytes = witnessWords * Int32Array.BYTES_PER_ELEMENT;
+/** What is kept of what the process wrote to stderr. */
+const maxErrorText = 2_048;
+
+/** Starts workers in processes of their own. */
+export function processStarter(clock: Clock, startProcess: () => ChildProcess = startChild): StartLink {
+  return (memory, start, events) => new ProcessLink(memory, start, events, clock, startProcess());
+}
+
+/** The way to a worker in another process. */
+export class ProcessLink implements WorkerLink {
+  readonly cpu: ThreadCpu;
+  readonly #memory: SlotMemory;
+  readonly #limits: Readonly<Limits>;
+  readonly #events: LinkEvents;
+  readonly #clock: Clock;
+  readonly #child: ChildProcess;
+  readonly #frames: Duplex;
+  readonly #submitted: RingReader;
+  readonly #completed: RingWriter;
+  readonly #completedSlots: CompletedSlots;
+  readonly #sent: (SentSlot | undefined)[];
+  readonly #inputs = new Map<number, Uint8Array>();
+  readonly #stages = new Map<number, number>();
+  readonly #parse: ReturnType<typeof childMessages>;
+  readonly #closed = Promise.withResolvers<void>();
+  /** Batches that have completed after they had been begun. */
+  #done = 0;
+  #witness: Buffer = Buffer.alloc(0);
+  #errorText = "";
+  #end: WorkerEnd | undefined;
+  #unasked = 0;
+  #secondBeganMs = 0;
+
+  constructor(memory: SlotMemory, start: LinkStart, events: LinkEvents, clock: Clock, child: ChildProcess) {
+    this.#memory = memory;
+    this.#limits = start.limits;
+    this.#events = events;
+    this.#clock = clock;
+    this.#submitted = new RingReader(memory, "submit");
+    this.#completed = new RingWriter(memory, "complete");
+    this.#completedSlots = new CompletedSlots(memory, start.limits);
+    this.#sent = new Array(memory.layout.slots).fill(undefined);
+    this.#parse = childMessages(start.limits);
+    this.#child = child;
+    const name = threadName(start.worker);
+    this.cpu = new ThreadCpu(name, childTasks(this.#child));
+    this.#frames = this.#child.stdio[childFiles.frames] as Duplex;
+    this.#listen(this.#child.stdio[childFiles.witness] as Readable);
+    this.#frames.write(
+      jsonFrame(ToChild.start, { limits: start.limits, worker: start.worker, threadName: name }),
+    );
+  }
+
+  post(message: ToWorker): void {
+    switch (message.type) {
+      case "load":
+        this.#load(message.pipeline);
+        return;
+      case "drop":
+        this.#stages.delete(message.id);
+        this.#write(wordsFrame(ToChild.drop, message.id));
+        return;
+      case "input":
+        this.#inputs.set(message.slot, message.bytes);
+        return;
+      case "stop":
+        this.#frames.end();
+        return;
+    }
+  }
+
+  ring(): void {
+    this.#frames.cork();
+    for (let slot = this.#submitted.take(); slot >= 0; slot = this.#submitted.take()) this.#send(slot);
+    this.#frames.uncork();
+  }
+
+  cancelled(slot: number): void {
+    if (this.#sent[slot] !== undefined) this.#write(wordsFrame(ToChild.cancel, slot));
+  }
+
+  recall(): void {
+    this.#write(newFrame(ToChild.recall, 0));
+  }
+
+  /** Messages are told as they come. */
+  take(): undefined {
+    return undefined;
+  }
+
+  terminate(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  ended(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  close(): void {
+    this.cpu.close();
+    this.#frames.destroy();
+  }
+
+  #listen(witness: Readable): void {
+    const reader = new FrameReader(maxFrameBytes(this.#limits), (type, payload) => this.#take(type, payload));
+    this.#frames.on("data", (chunk: Buffer) => {
+      // What comes after a breach is not read any more.
+      if (this.#end !== undefined) return;
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        if (!(error instanceof FrameError)) throw error;
+        this.#fail({ reason: "crash", problem: `the worker's process broke the protocol: ${error.message}` });
+      }
+    });
+    // A process that is gone breaks the pipes; its exit says so.
+    this.#frames.on("error", () => {});
+    this.#child.on("error", (error) => {
+      this.#fail({ reason: "crash", problem: `the worker's process does not start: ${error.message}` });
+      // Without a process there will be no exit.
+      if (this.#child.pid === undefined) this.#ended(null, null);
+    });
+    witness.on("data", (chunk: Buffer) => this.#witnessed(chunk));
+    witness.on("error", () => {});
+    this.#child.stderr?.on("data", (chunk: Buffer) => {
+      this.#errorText = (this.#errorText + chunk.toString("latin1")).slice(-maxErrorText);
+    });
+    this.#child.once("close", (code, signal) => this.#ended(code, signal));
+  }
+
+  #load(pipeline: PipelineSpec): void {
+    this.#stages.set(pipeline.id, pipeline.stages.length);
+    for (const [index, { code, name }] of pipeline.stages.entries()) {
+      if (code.t !== "binary") throw new Error(`stage ${name} was compiled for threads`);
+      const frame = newFrame(ToChild.module, 8 + code.clamped.length);
+      frame.writeInt32LE(pipeline.id, frameHeadBytes);
+      frame.writeInt32LE(index, frameHeadBytes + 4);
+      frame.set(code.clamped, frameHeadBytes + 8);
+      this.#write(frame);
+    }
+    const stages = pipeline.stages.map(({ code: _, ...stage }) => stage);
+    this.#write(jsonFrame(ToChild.load, { ...pipeline, stages }));
+  }
+
+  #send(slot: number): void {
+    const { words } = this.#memory;
+    const base = this.#memory.slot(slot);
+    const transferred = this.#inputs.get(slot);
+    this.#inputs.delete(slot);
+    // From here on only the process can give it back.
+    if (Atomics.compareExchange(words, base + Slot.claim, Claim.open, Claim.worker) !== Claim.open) {
+      this.#complete(slot);
+      return;
+    }
+    this.#sent[slot] = {
+      stages: this.#stages.get(words[base + Slot.pipeline] as number) ?? 0,
+      segments: words[base + Slot.segments] as number,
+      transferred,
+      submittedMs: this.#clock.nowMs(),
+    };
+    this.#write(submitFrame(this.#memory, slot, transferred));
+  }
+
+  #write(frame: Buffer): void {
+    if (this.#frames.writable) this.#frames.write(frame);
+  }
+
+  #take(type: number, payload: Buffer): void {
+    switch (type) {
+      case FromChild.completed:
+        this.#takeCompleted(payload);
+        return;
+      case FromChild.control:
+        this.#limitUnasked();
+        this.#takeControl(payload);
+        return;
+      case FromChild.returned:
+        this.#takeReturned(new PayloadReader(payload).count(this.#memory.layout.slots - 1, "the slot"));
+        return;
+      case FromChild.message:
+        this.#limitUnasked();
+        this.#takeMessage(payload);
+        return;
+      case FromChild.ready:
+        this.#limitUnasked();
+        this.#events.message({ type: "ready" });
+        return;
+      case FromChild.problem:
+        this.#fail(childProblem(payload));
+        return;
+      default:
+        throw new FrameError(`an unknown frame, ${type}`);
+    }
+  }
+
+  #takeCompleted(payload: Buffer): void {
+    const { words } = this.#memory;
+    const reader = new PayloadReader(payload);
+    const slot = reader.count(this.#memory.layout.slots - 1, "the slot");
+    const sent = this.#sent[slot];
+    if (sent === undefined) throw new FrameError(`slot ${slot} was not sent`);
+    if (words[this.#memory.slot(slot) + Slot.claim] !== Claim.takenBack) {
+      // Should it lie, this slot is to blame.
+      words[Control.currentSlot] = slot;
+      const output = this.#completedSlots.accept(slot, reader, sent, this.#clock.nowMs());
+      if (output !== undefined) this.#events.message({ type: "output", slot, bytes: output });
+      this.#done++;
+    }
+    words[Control.currentPhase] = Phase.idle;
+    words[Control.currentSlot] = -1;
+    this.#sent[slot] = undefined;
+    this.#complete(slot);
+  }
+
+  #complete(slot: number): void {
+    this.#completed.push(slot);
+    if (Atomics.exchange(this.#memory.words, Control.armed, 0) === 1) this.#events.message(completedMessage);
+  }
+
+  #takeReturned(slot: number): void {
+    const claim = this.#memory.slot(slot) + Slot.claim;
+    if (this.#sent[slot] === undefined || this.#memory.words[claim] !== Claim.worker)
+      throw new FrameError(`slot ${slot} was given back and is not there`);
+    this.#memory.words[claim] = Claim.takenBack;
+    this.#events.message({ type: "returned", slot });
+  }
+
+  #takeControl(payload: Buffer): void {
+    const { words, layout } = this.#memory;
+    const reader = new PayloadReader(payload);
+    const told = Int32Array.from({ length: controlWords }, () => reader.int());
+    const slot = told[Control.currentSlot] as number;
+    if (slot >= layout.slots) throw new FrameError(`slot ${slot} is said to run`);
+    for (const word of toldWords) words[word] = told[word] as number;
+    // What was told before its slot completed is old.
+    if (slot < 0 || this.#sent[slot] === undefined) {
+      words[Control.currentSlot] = -1;
+      words[Control.currentPhase] = Phase.idle;
+    }
+  }
+
+  #takeMessage(payload: Buffer): void {
+    const message = this.#parse(payload);
+    if (message.type === "report") {
+      if (this.#sent[message.slot] === undefined)
+        throw new FrameError("a report of a slot that was not sent");
+    } else if (!this.#stages.has(message.pipeline)) {
+      // Of a pipeline that was dropped meanwhile, or that the process was never told of.
+      return;
+    }
+    this.#events.message(message);
+  }
+
+  #limitUnasked(): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - this.#secondBeganMs >= 1_000) {
+      this.#secondBeganMs = nowMs;
+      this.#unasked = 0;
+    }
+    if (++this.#unasked > maxUnaskedFramesPerSecond)
+      throw new FrameError(`more than ${maxUnaskedFramesPerSecond} frames in a second that answer nothing`);
+  }
+
+  #witnessed(chunk: Buffer): void {
+    const bytes = this.#witness.length % witnessBytes === 0 ? chunk : Buffer.concat([this.#witness, chunk]);
+    // The last whole entry, and what has begun behind it.
+    const whole = bytes.length - (bytes.length % witnessBytes);
+    this.#witness = whole === 0 ? bytes : Buffer.from(bytes.subarray(whole - witnessBytes));
+  }
+
+  /** Puts what the process did last where the handle looks for whom to blame. */
+  #blame(): void {
+    const { words, layout } = this.#memory;
+    if (this.#end?.problem.startsWith("the worker's process broke") === true) {
+      words[Control.currentRecord] = -1;
+      return;
+    }
+    words[Control.currentSlot] = -1;
+    if (this.#witness.length < witnessBytes) return;
+    const [begun, slot, stage, record] = [0, 4, 8, 12].map((at) => this.#witness.readInt32LE(at)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    if (begun <= this.#done || slot < 0 || slot >= layout.slots) return;
+    words[Control.currentSlot] = slot;
+    words[Control.currentStage] = Math.max(0, Math.min(stage, layout.maxStages - 1));
+    words[Control.currentRecord] = record;
+  }
+
+  #fail(end: WorkerEnd): void {
+    this.#end ??= end;
+    this.terminate();
+  }
+
+  #ended(code: number | null, signal: string | null): void {
+    this.#blame();
+    const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
+    const said = this.#errorText.match(/#? ?(?:Fatal|FATAL)[^\n]*/)?.[0] ?? "";
+    this.#events.exited(
+      this.#end ?? {
+        reason: "crash",
+        problem: `the worker's process ${how}${said === "" ? "" : `: ${said}`}`,
+      },
+    );
+    this.#closed.resolve();
+  }
+}
+
+/** Control words that the process tells; the others are about the memory on either side. */
+const toldWords = [
+  Control.currentSlot,
+  Control.currentStage,
+  Control.currentRecord,
+  Control.currentPhase,
+  Control.begun,
+  Control.instances,
+  Control.instancePages,
+  Control.guestCalls,
+] as const;
+
+/** The largest frame that a worker may have a reason to send: a result, or a report on every record of a batch. */
+function maxFrameBytes(limits: Readonly<Limits>): number {
+  const failureBytes = limits.maxFailureTextBytes + 2_048;
+  // A report has inputs as base64, and each message in its samples and matters.
+  return (
+    limits.maxResultBytes * 2 +
+    2 * limits.maxBatchRecords * failureBytes +
+    2 * limits.maxBatchBytes * limits.maxStages
+  );
+}

@@ -1,0 +1,206 @@
+/**
+ * Where pipelines run: together in the server's workers, or, where they ask for it, each in a process of its own.
+ *
+ * @module
+ */
+
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import { type LeatError, leatError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import type { BatchJob } from "../pool/batch-job.ts";
+import { Crossing } from "../pool/crossing.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { WorkerHandle } from "../pool/worker-handle.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+/** Workers, with the queue before them. */
+export interface Workplace {
+  readonly pool: Pool;
+  readonly scheduler: Scheduler;
+}
+
+/** The process of one pipeline, whatever its revision. */
+interface OwnPlace extends Workplace {
+  readonly name: string;
+  /** Ids of its pipelines that have batches, or may have. */
+  readonly pipelines: Set<number>;
+  /** Workers that were borrowed from it. */
+  lent: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** What workplaces are made with. */
+export interface WorkplaceParts {
+  readonly limits: Readonly<Limits>;
+  /** Where pipelines run that ask for nothing. */
+  readonly shared: Workplace;
+  /** Makes a place in a process of its own; nothing runs yet. */
+  readonly makeOwn: () => Workplace;
+  /** Answers a crossing that cannot run. */
+  readonly abandon: (crossing: Crossing, error: LeatError) => void;
+  /** Told when a place does not start. */
+  readonly onFailedStart: (pipeline: string, err: unknown) => void;
+}
+
+/** Finds the place of each pipeline, and makes and ends those that are a pipeline's own. */
+export class Workplaces {
+  readonly #parts: WorkplaceParts;
+  readonly #own = new Map<string, OwnPlace>();
+  readonly #closing = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(parts: WorkplaceParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a batch that was admitted. */
+  submit(job: BatchJob): void {
+    const { spec } = job.pipeline;
+    if (spec.isolation === undefined) {
+      this.#parts.shared.scheduler.submit(job);
+      return;
+    }
+    try {
+      const place = this.#placeOf(spec);
+      place.pipelines.add(spec.id);
+      place.scheduler.submit(job);
+    } catch (error) {
+      this.#parts.abandon(new Crossing([job]), error as LeatError);
+    }
+  }
+
+  /** Takes a crossing back that has to run again. */
+  again(crossing: Crossing): void {
+    this.#workplace(crossing.pipeline.spec).scheduler.again(crossing);
+  }
+
+  /** Whether a pipeline's batch would run at once. */
+  idle(spec: PipelineSpec): boolean {
+    return this.#workplace(spec).scheduler.idle;
+  }
+
+  /**
+   * Takes a ready worker for work that must not hold up the others, in the place of the pipeline.
+   *
+   * @throws LeatError DRAINING, ISOLATION_FULL
+   */
+  async borrow(spec: PipelineSpec): Promise<WorkerHandle> {
+    if (spec.isolation === undefined) return this.#parts.shared.pool.borrow();
+    const place = this.#placeOf(spec);
+    place.lent++;
+    try {
+      return await place.pool.borrow();
+    } catch (error) {
+      this.#returned(place);
+      throw error;
+    }
+  }
+
+  /** Puts a worker back that was borrowed. */
+  giveBack(spec: PipelineSpec, worker: WorkerHandle): void {
+    this.#workplace(spec).pool.giveBack(worker);
+    const place = this.#own.get(spec.name);
+    if (spec.isolation !== undefined && place !== undefined) this.#returned(place);
+  }
+
+  /** Hands a crossing to a worker that was borrowed. */
+  dispatchTo(worker: WorkerHandle, crossing: Crossing): void {
+    this.#workplace(crossing.pipeline.spec).pool.dispatchTo(worker, crossing);
+  }
+
+  /** No batch uses the pipeline any more. */
+  forget(spec: PipelineSpec): void {
+    const { scheduler, pool } = this.#workplace(spec);
+    scheduler.forget(spec.id);
+    pool.drop(spec.id);
+    const place = this.#own.get(spec.name);
+    if (spec.isolation === undefined || place === undefined) return;
+    place.pipelines.delete(spec.id);
+    this.#restUnused(place);
+  }
+
+  /** Starts the workers that serve all. @throws LeatError INTERNAL when none starts */
+  start(): Promise<void> {
+    return this.#parts.shared.pool.start();
+  }
+
+  /** Processes that pipelines have for themselves. */
+  get processes(): number {
+    let workers = 0;
+    for (const { pool } of this.#own.values()) workers += pool.size;
+    return workers;
+  }
+
+  /** Figures that change by themselves, brought up to date. */
+  refreshStats(): void {
+    this.#parts.shared.pool.refreshStats();
+    for (const { pool } of this.#own.values()) pool.refreshStats();
+  }
+
+  /** Ends all workers. What still runs in them is lost: drain first. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const place of [...this.#own.values()]) this.#end(place);
+    await Promise.all([this.#parts.shared.pool.close(), ...this.#closing]);
+  }
+
+  #workplace({ isolation, name }: PipelineSpec): Workplace {
+    return (isolation === undefined ? undefined : this.#own.get(name)) ?? this.#parts.shared;
+  }
+
+  #placeOf({ name }: PipelineSpec): OwnPlace {
+    const known = this.#own.get(name);
+    if (known !== undefined) {
+      clearTimeout(known.timer);
+      known.timer = undefined;
+      return known;
+    }
+    if (this.#closed) throw leatError("DRAINING");
+    this.#makeRoom();
+    const place: OwnPlace = {
+      ...this.#parts.makeOwn(),
+      name,
+      pipelines: new Set(),
+      lent: 0,
+      timer: undefined,
+    };
+    this.#own.set(name, place);
+    place.pool.start().catch((error) => this.#parts.onFailedStart(name, error));
+    return place;
+  }
+
+  /** The place that was made first and has nothing to do gives way. @throws LeatError ISOLATION_FULL */
+  #makeRoom(): void {
+    const { maxIsolatedPipelines } = this.#parts.limits;
+    if (this.#own.size < maxIsolatedPipelines) return;
+    const idle = [...this.#own.values()].find(
+      ({ lent, scheduler, pool }) => lent === 0 && scheduler.empty && pool.idle,
+    );
+    if (idle === undefined)
+      throw leatError("ISOLATION_FULL", {
+        limit: "maxIsolatedPipelines",
+        value: maxIsolatedPipelines,
+        measured: this.#own.size + 1,
+      });
+    this.#end(idle);
+  }
+
+  #returned(place: OwnPlace): void {
+    place.lent--;
+    this.#restUnused(place);
+  }
+
+  /** A place that no pipeline uses ends after a while: what was warmed up there often serves next. */
+  #restUnused(place: OwnPlace): void {
+    if (place.lent > 0 || place.pipelines.size > 0 || place.timer !== undefined) return;
+    place.timer = setTimeout(() => this.#end(place), this.#parts.limits.isolatedIdleMs);
+    place.timer.unref();
+  }
+
+  #end(place: OwnPlace): void {
+    clearTimeout(place.timer);
+    this.#own.delete(place.name);
+    const closing = place.pool.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+}

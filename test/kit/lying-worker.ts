@@ -1,0 +1,82 @@
+/**
+ * A worker's process that does not do what it shall: says it is ready, and lies when the first slot comes. Run with the
+ * name of the lie.
+ *
+ * @module
+ */
+
+import { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import {
+  childFiles,
+  FrameReader,
+  FromChild,
+  frameHeadBytes,
+  jsonFrame,
+  newFrame,
+  ToChild,
+  wordsFrame,
+} from "../../server/bridge/frames.ts";
+import { Outcome, SegmentWord } from "../../server/bridge/layout.ts";
+
+/** Where this program is. */
+export const lyingWorker = fileURLToPath(import.meta.url);
+
+/** A completed slot with one segment and no stage. */
+function completed(slot: number, outcome: number, output: Uint8Array, outputLength = output.length): Buffer {
+  const segment = new Array<number>(SegmentWord.size).fill(0);
+  segment[SegmentWord.outputLength] = outputLength;
+  // Outcome, seven further words of the slot, stages, segments.
+  const words = [slot, outcome, 0, 0, 0, 0, 0, 0, 0, 0, 1, ...segment];
+  const frame = newFrame(FromChild.completed, words.length * 4 + 16 + output.length);
+  for (const [index, word] of words.entries()) frame.writeInt32LE(word, frameHeadBytes + index * 4);
+  frame.fill(0, frameHeadBytes + words.length * 4, frameHeadBytes + words.length * 4 + 16);
+  frame.set(output, frameHeadBytes + words.length * 4 + 16);
+  return frame;
+}
+
+/** A result of a batch of no records. */
+const nothing = Uint8Array.from([0x0a, 0x00]);
+
+/** What each lie sends. */
+const lies: Readonly<Record<string, (slot: number) => readonly Buffer[]>> = {
+  "a frame beyond all bounds": () => [Buffer.from("ffffffff66000000", "hex")],
+  "a frame that nobody knows": () => [newFrame(7_777, 0)],
+  "a slot that was not sent": (slot) => [completed(slot + 1, Outcome.result, nothing)],
+  "a slot that there is not": () => [completed(1_000_000, Outcome.result, nothing)],
+  "an outcome that there is not": (slot) => [completed(slot, 99, nothing)],
+  "a result that loses records": (slot) => [completed(slot, Outcome.result, nothing)],
+  "a result that is none": (slot) => [completed(slot, Outcome.result, Buffer.from("nonsense"))],
+  "a result beyond its frame": (slot) => [completed(slot, Outcome.result, nothing, 2_000_000_000)],
+  "a result of negative length": (slot) => [completed(slot, Outcome.result, nothing, -5)],
+  "a slot given back twice": (slot) => [
+    wordsFrame(FromChild.returned, slot),
+    wordsFrame(FromChild.returned, slot),
+  ],
+  "a report that is no JSON": () => [Buffer.concat([newFrame(FromChild.message, 1), Buffer.from("{")])],
+  "a report of another shape": (slot) => [jsonFrame(FromChild.message, { type: "report", slot })],
+  "a report of a slot that was not sent": (slot) => [
+    jsonFrame(FromChild.message, { type: "report", slot: slot + 1, failures: [], samples: [], matters: [] }),
+  ],
+  "a slot that runs and does not exist": () => [
+    wordsFrame(FromChild.control, 0, 0, 0, 0, 0, 0, 9_999, ...zeros),
+  ],
+  "frames without end": () =>
+    Array.from({ length: 6_000 }, () => wordsFrame(FromChild.control, 0, 0, 0, 0, 0, 0, -1, ...zeros)),
+};
+const zeros = new Array<number>(9).fill(0);
+
+/** The names of the lies. */
+export const lieNames = Object.keys(lies);
+
+if (process.argv[1] === lyingWorker) {
+  const socket = new Socket({ fd: childFiles.frames, readable: true, writable: true });
+  const lie = lies[process.argv[2] ?? ""];
+  const reader = new FrameReader(Number.MAX_SAFE_INTEGER, (type, payload) => {
+    if (type === ToChild.start) socket.write(newFrame(FromChild.ready, 0));
+    if (type === ToChild.submit) for (const frame of lie?.(payload.readInt32LE(0)) ?? []) socket.write(frame);
+  });
+  socket.on("data", (chunk: Buffer) => reader.push(chunk));
+  socket.on("close", () => process.exit(0));
+  socket.on("error", () => process.exit(0));
+}
