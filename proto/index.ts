@@ -1,12 +1,13 @@
 /**
  * Leat's public protocol: every message, enum and service of `leat.v1`, and the
- * `google.rpc` error details that its calls fail with. Generated from the `.proto` files beside.
+ * `google.rpc` error details that its calls fail with, and `grpc.health.v1`, which probes ask. Generated from the `.proto` files beside.
  *
  * @module
  */
 
 export * from "./gen/google/rpc/error_details_pb.ts";
 export { type Status as RpcStatus, StatusSchema as RpcStatusSchema } from "./gen/google/rpc/status_pb.ts";
+export * from "./gen/grpc/health/v1/health_pb.ts";
 export * from "./gen/leat/v1/audit_pb.ts";
 export * from "./gen/leat/v1/dead_letter_pb.ts";
 export * from "./gen/leat/v1/metrics_pb.ts";

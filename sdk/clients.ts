@@ -4,6 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import {
   AuditService,
   DeadLetterService,
+  Health,
   MetricsService,
   ModuleService,
   PipelineService,
@@ -34,6 +35,8 @@ export interface LeatClients {
   readonly deadLetters: Client<typeof DeadLetterService>;
   /** Shows who changed what, and checks that nobody has changed that log. */
   readonly audit: Client<typeof AuditService>;
+  /** Asks whether the server serves: a service by its name, a pipeline as `pipeline/NAME`. */
+  readonly health: Client<typeof Health>;
 }
 
 /**
@@ -57,6 +60,7 @@ export function createLeatClients(transport: Transport): LeatClients {
     metrics: createClient(MetricsService, transport),
     deadLetters: createClient(DeadLetterService, transport),
     audit: createClient(AuditService, transport),
+    health: createClient(Health, transport),
   };
 }
 
@@ -74,6 +78,7 @@ export function createThrowingClients(transport: Transport): LeatClients {
     metrics: withLeatErrors(MetricsService, clients.metrics),
     deadLetters: withLeatErrors(DeadLetterService, clients.deadLetters),
     audit: withLeatErrors(AuditService, clients.audit),
+    health: withLeatErrors(Health, clients.health),
   };
 }
 

@@ -4,6 +4,7 @@ import { Code } from "@connectrpc/connect";
 import type {
   AuditService,
   DeadLetterService,
+  Health,
   MetricsService,
   ModuleService,
   PipelineService,
@@ -69,6 +70,8 @@ export class Leat implements AsyncDisposable {
   readonly deadLetters: Client<typeof DeadLetterService>;
   /** Shows who changed what, and checks that nobody has changed that log. */
   readonly audit: Client<typeof AuditService>;
+  /** Asks whether the server serves: a service by its name, a pipeline as `pipeline/NAME`. */
+  readonly health: Client<typeof Health>;
   readonly #ownTransport: GrpcTransport | undefined;
   readonly #streams = new Set<{ fail(error: unknown): void }>();
   readonly #batchers = new Set<{ close(): Promise<void> }>();
@@ -89,6 +92,7 @@ export class Leat implements AsyncDisposable {
     this.metrics = clients.metrics;
     this.deadLetters = clients.deadLetters;
     this.audit = clients.audit;
+    this.health = clients.health;
   }
 
   /**

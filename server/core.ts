@@ -11,9 +11,11 @@ import type { Isolation } from "./bridge/pipeline-spec.ts";
 import type { Clock } from "./clock.ts";
 import { makeDataPath } from "./data-path.ts";
 import type { Limits } from "./limits.ts";
+import type { Breakers } from "./outcome/breakers.ts";
 import type { Registry } from "./registry/registry.ts";
 import { tellForbidden } from "./rpc/audited-refusals.ts";
 import { Engine } from "./rpc/engine.ts";
+import { HealthBoard } from "./rpc/health/board.ts";
 import { Statuses } from "./rpc/status.ts";
 import type { Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
@@ -50,6 +52,8 @@ export interface CoreOptions {
   readonly supervision: SupervisionFiles | undefined;
   /** Where pipelines run that say nothing of it. */
   readonly isolation: Isolation;
+  /** Whether the server serves only while its store can be used. */
+  readonly needsStore: boolean;
   /** Who may call. Closed with the rest. */
   readonly access: AccessControl;
   /** What is asked of modules' signatures. */
@@ -86,18 +90,18 @@ export function makeCore(options: CoreOptions): Core {
   const stats = new Stats(clock.nowMs(), limits);
   watchCallers(options, stats);
   const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
-  const quarantine = new Quarantine(options.supervision?.quarantine, clock);
-  if (quarantine.problem !== undefined)
-    logger.warn({ problem: quarantine.problem }, "the quarantine could not be read, and is empty");
+  const quarantine = openQuarantine(options);
   const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
-  const { places, cache, registry } = makeDataPath({
+  const { places, cache, registry, breakers } = makeDataPath({
     ...options,
     deadLetters: options.deadLetterSink ?? options.deadLetters,
     stats,
     tracer,
     quarantine,
     ledger,
+    health: { changed: () => health.changed(), workerStopped: () => health.workerStopped() },
   });
+  const health: HealthBoard = makeHealth(options, { registry, breakers, quarantine, stats });
   readFigures(stats, registry, options.deadLetters);
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
@@ -115,6 +119,7 @@ export function makeCore(options: CoreOptions): Core {
     deadLetters: options.deadLetters,
     audit: options.audit,
     gate: options.access.gate,
+    health,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),
     places,
     snapshot: (pipeline) => {
@@ -150,6 +155,13 @@ export function makeCore(options: CoreOptions): Core {
   };
 }
 
+function openQuarantine({ supervision, clock, logger }: CoreOptions): Quarantine {
+  const quarantine = new Quarantine(supervision?.quarantine, clock);
+  if (quarantine.problem !== undefined)
+    logger.warn({ problem: quarantine.problem }, "the quarantine could not be read, and is empty");
+  return quarantine;
+}
+
 /** Lets the figures show what the registry and the store know. */
 function readFigures(stats: Stats, registry: Registry, deadLetters: DeadLetterStore): void {
   stats.quarantined = () =>
@@ -164,6 +176,31 @@ function watchCallers({ access, audit }: CoreOptions, stats: Stats): void {
   stats.access = access.stats;
   stats.audit = audit.stats;
   access.onForbidden = tellForbidden(audit);
+}
+
+/** Makes what probes are told from, and has it told of what changes. */
+function makeHealth(
+  { limits, clock, deadLetters, needsStore }: CoreOptions,
+  parts: {
+    readonly registry: Registry;
+    readonly breakers: Breakers;
+    readonly quarantine: Quarantine;
+    readonly stats: Stats;
+  },
+): HealthBoard {
+  const { registry, breakers, quarantine, stats } = parts;
+  const health = new HealthBoard({
+    registry,
+    limits,
+    clock,
+    needsStore,
+    readyWorkers: () => stats.pool.workers,
+    refusedUntilMs: (digest, spec) => breakers.refusedUntilMs(digest, spec),
+    storeStatus: () => deadLetters.status,
+  });
+  deadLetters.onStatus = () => health.changed();
+  quarantine.onChange = () => health.changed();
+  return health;
 }
 
 /** Ends streams of callers whose credentials have expired, also where nothing comes. @returns a function that stops that */

@@ -55,6 +55,13 @@ export interface DataPathOptions {
   readonly ledger: LedgerRows | undefined;
   /** Where pipelines run that say nothing of it. */
   readonly isolation: Isolation;
+  /** Told of what health may follow. */
+  readonly health: {
+    /** Modules, pipelines or breakers have changed. */
+    changed(): void;
+    /** A worker thread was stopped or has died. */
+    workerStopped(): void;
+  };
 }
 
 /** The data path, and the registry that feeds it. */
@@ -62,6 +69,7 @@ export interface DataPath {
   readonly places: Workplaces;
   readonly cache: CompiledModuleCache;
   readonly registry: Registry;
+  readonly breakers: Breakers;
 }
 
 /** Makes and wires the parts. */
@@ -71,6 +79,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     logger.warn({ module, digest, from, to }, "a breaker changed");
     if (to === "open") registry.rollouts.breakerOpened(digest);
     options.tracer.breakerChanged(module, digest, from, to);
+    options.health.changed();
   });
   const accounting = new Accounting(stats, new DroppedLines(logger, limits));
   const completion: Completion = makeCompletion(
@@ -108,11 +117,12 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       idle: (pipeline) => places.idle(pipeline),
       random: Math.random,
     },
+    onChange: () => options.health.changed(),
     onRolloutEnded: (rollout) => logRollout(logger, rollout),
     onPipelineUnused: (pipeline) => places.forget(pipeline),
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
-  return { places, cache, registry };
+  return { places, cache, registry, breakers };
 }
 
 /** Limits of a pipeline's own place: few processes, since each costs memory. */
@@ -182,6 +192,11 @@ function makePlaces(options: DataPathOptions, after: AfterParts, hooks: PlaceHoo
   });
 }
 
+function workerStopped({ logger, health }: DataPathOptions, reason: string, problem: string): void {
+  logger.warn({ reason, problem }, "a worker was stopped");
+  health.workerStopped();
+}
+
 /** What becomes of what happens in the pool. */
 function poolEvents(
   options: DataPathOptions,
@@ -198,7 +213,7 @@ function poolEvents(
     },
     lost: (worker, crossing, cpuMs) => accounting.lost(worker, crossing, cpuMs),
     room: () => scheduler.room(),
-    stopped: (reason, problem) => options.logger.warn({ reason, problem }, "a worker was stopped"),
+    stopped: (reason, problem) => workerStopped(options, reason, problem),
   };
 }
 

@@ -197,6 +197,11 @@ export const catalogue = {
       `batch out of sequence: expected ${d.expected}, received ${d.received}`,
   ),
   TOO_MANY_STREAMS: entry("RESOURCE_EXHAUSTED", overLimit("too many streams are open")),
+  TOO_MANY_WATCHES: entry("RESOURCE_EXHAUSTED", overLimit("too many calls watch the server's health")),
+  HEALTH_SERVICE_UNKNOWN: entry(
+    "NOT_FOUND",
+    (d: { service: string }) => `no service or pipeline ${d.service}`,
+  ),
   QUEUE_FULL: entry("RESOURCE_EXHAUSTED", overLimit("the server's queue is full")),
   ISOLATION_FULL: entry("RESOURCE_EXHAUSTED", overLimit("pipelines in processes of their own")),
   QUEUE_TOO_LONG: entry("RESOURCE_EXHAUSTED", overLimit("the call would wait too long, in milliseconds")),

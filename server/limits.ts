@@ -253,6 +253,14 @@ export interface Limits {
   maxAuditRefusalsPerMinute: number;
   /** Audit entries of changes already made that wait to be written; the oldest give way. Default 1,000. */
   maxAuditWaiting: number;
+  /** Calls of Health/Watch that may be open at once. Default 10,000. */
+  maxHealthWatches: number;
+  /** Remarks on `/readyz`, and pipelines that one of them names. Default 100. */
+  maxHealthReasons: number;
+  /** How long the server may be without a worker thread that is ready before it says that it does not serve. Default 5,000. */
+  maxWorkerlessMs: number;
+  /** How long a turn of the main thread's event loop may take before `/healthz` says that it lags. Default 100. */
+  maxLoopTurnMs: number;
   /** How often the files of certificates, access and signing keys are looked at for changes, and streams for credentials that expired. Default 2,000 ms. */
   accessCheckMs: number;
   /** How long a drain waits for work in flight. Default 30 s. */
@@ -367,6 +375,10 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxAuditAgeDays: 365,
   maxAuditRefusalsPerMinute: 60,
   maxAuditWaiting: 1_000,
+  maxHealthWatches: 10_000,
+  maxHealthReasons: 100,
+  maxWorkerlessMs: 5_000,
+  maxLoopTurnMs: 100,
   accessCheckMs: 2_000,
   maxDrainMs: 30_000,
 });

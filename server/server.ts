@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { AccessControl } from "./access/access-control.ts";
 import type { TlsFiles } from "./access/certificates.ts";
 import type { Isolation } from "./bridge/pipeline-spec.ts";
@@ -19,7 +19,6 @@ import { setEngineFlags } from "./module/engine-flags.ts";
 import { auditedStart, noteQuarantined, noteRestored, type StartRegistry } from "./registry/audited-start.ts";
 import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
-import { HealthBoard } from "./rpc/health.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
 import { noSignatures, type SignatureOptions, SignaturePolicy } from "./signing/signature-policy.ts";
 import { type AuditFailurePolicy, AuditLog } from "./store/audit-log.ts";
@@ -69,6 +68,8 @@ export interface ServerOptions {
   readonly dataFolder?: string | undefined;
   /** Takes dead letters in place of the server's own store, which stays empty then. */
   readonly deadLetters?: DeadLetterSink;
+  /** Whether the server, and pipelines that keep dead letters, count as serving only while the data folder can be used. Default false. */
+  readonly needsStore?: boolean;
   /** Where to leave word for a supervisor, and where it leaves word. Default: nobody supervises the process. */
   readonly supervision?: SupervisionFiles;
   /** Where guests run: threads of this process, or processes of their own. Default: threads. */
@@ -149,6 +150,7 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     isolation,
     access,
     policy,
+    needsStore: options.needsStore === true,
     ...stores,
   });
   const server = new RunningServer(core, access, options);
@@ -194,7 +196,6 @@ class RunningServer implements LeatServer {
   readonly #core: Core;
   readonly #access: AccessControl;
   readonly #options: ServerOptions;
-  readonly #health = new HealthBoard();
   readonly #grpc: GrpcDoor;
   readonly #http: HttpDoor | undefined;
   #drained: Promise<void> | undefined;
@@ -209,19 +210,13 @@ class RunningServer implements LeatServer {
     this.registry = core.registry;
     this.stats = core.stats;
     this.deadLetters = core.engine.deadLetters;
-    this.#grpc = new GrpcDoor(core.engine, this.#health, certificates);
+    this.#grpc = new GrpcDoor(core.engine, certificates);
     if (options.httpAddress === false) return;
     this.#http = new HttpDoor(core.engine, {
-      health: this.#health,
       prometheusContentType,
       prometheusText: core.prometheusText,
       certificates,
       hosts: options.httpHosts,
-      remarks: () => [
-        ...quarantineRemarks(core.registry),
-        ...signatureRemarks(core.registry),
-        ...storeRemarks(this.deadLetters),
-      ],
     });
   }
 
@@ -238,9 +233,10 @@ class RunningServer implements LeatServer {
       await this.close();
       throw error;
     }
-    this.#health.serving();
+    this.#core.engine.health.serving();
     const { grpcPort, httpPort } = this;
-    for (const remark of quarantineRemarks(this.registry)) this.#core.logger.warn(remark);
+    for (const { code, message, pipelines } of this.#core.engine.health.serverWithRemarks().reasons)
+      this.#core.logger.warn({ code, pipelines }, message);
     this.#core.logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
     void this.#warmUp();
   }
@@ -277,8 +273,9 @@ class RunningServer implements LeatServer {
 
   async #drain(): Promise<void> {
     const { engine, limits, logger } = this.#core;
-    this.#health.notServing("draining");
     engine.drain();
+    // Those who watch are told before the connections say that they close.
+    await nextTurn();
     const finished = Promise.all([this.#grpc.finish(), this.#http?.finish()]);
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, limits.maxDrainMs);
@@ -303,26 +300,6 @@ class RunningServer implements LeatServer {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** A line for each module in quarantine. */
-function quarantineRemarks(registry: Registry): string[] {
-  return registry.quarantined().map(({ held, entry }) => {
-    const module = entry === undefined ? held.digest : `${entry.name}@${entry.version} (${held.digest})`;
-    const until =
-      held.heldUntilMs === "released" ? "it is released" : new Date(held.heldUntilMs).toISOString();
-    return `quarantined: ${module} since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
-  });
-}
-
-/** A line for each module that is kept from running for its signature. */
-function signatureRemarks(registry: Registry): string[] {
-  return registry.signatures.refusals().map(({ message }) => `refused: ${message}`);
-}
-
-/** A line while the store cannot be used: calls are served all the same. */
-function storeRemarks({ status }: DeadLetterStore): string[] {
-  return status.t === "ok" ? [] : [`dead letters cannot be kept: ${status.reason}`];
 }
 
 /** Takes `host:port` or `[v6]:port` apart. */

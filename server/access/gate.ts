@@ -102,7 +102,7 @@ export class Gate {
   }
 
   #enter(name: string, needed: MethodNeed, credentials: Credentials): Principal | Promise<Principal> {
-    if (needed.t === "openable" && this.#rules.open.has(needed.thing)) return nobody;
+    if (needed.t === "openable" && this.#rules.open.has(needed.thing)) return this.#whoever(credentials);
     try {
       const found = this.#identify(credentials);
       if (!(found instanceof Promise)) return this.#authorise(name, needed, found);
@@ -111,6 +111,16 @@ export class Gate {
         .catch((error) => this.#refuse(error, name, credentials.peer()));
     } catch (error) {
       return this.#refuse(error, name, credentials.peer());
+    }
+  }
+
+  /** Who calls what is open to everybody: what is shown in vain is as nothing. */
+  #whoever(credentials: Credentials): Principal | Promise<Principal> {
+    try {
+      const found = this.#identify(credentials);
+      return found instanceof Promise ? found.catch(() => nobody) : found;
+    } catch {
+      return nobody;
     }
   }
 

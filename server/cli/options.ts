@@ -63,6 +63,11 @@ const credentialOptions = [
   ],
   ["--tls-cert <FILE>", "LEAT_CLIENT_CERT", "connect with TLS, and show this certificate; needs --tls-key"],
   ["--tls-key <FILE>", "LEAT_CLIENT_KEY", "the certificate's private key"],
+  [
+    "--tls-server-name <NAME>",
+    "LEAT_CLIENT_SERVER_NAME",
+    "the name to expect in the server's certificate (default: the host of the address)",
+  ],
   ["--token-file <FILE>", "LEAT_TOKEN_FILE", "a file that holds the token to show"],
   ["--token <TOKEN>", "LEAT_TOKEN", "the token to show; other accounts of this machine can read it here"],
 ] as const;
@@ -81,11 +86,14 @@ export function addCredentialOptions(program: Command): void {
  */
 export function credentialsOf(command: Command): { tls?: TlsOptions; token?: string } {
   const given =
-    command.optsWithGlobals<Record<"tlsCa" | "tlsCert" | "tlsKey" | "tokenFile" | "token", string>>();
+    command.optsWithGlobals<
+      Record<"tlsCa" | "tlsCert" | "tlsKey" | "tlsServerName" | "tokenFile" | "token", string>
+    >();
   const tls = {
     ...(given.tlsCa && { ca: given.tlsCa }),
     ...(given.tlsCert && { cert: given.tlsCert }),
     ...(given.tlsKey && { key: given.tlsKey }),
+    ...(given.tlsServerName && { serverName: given.tlsServerName }),
   };
   const token = given.tokenFile ? readToken(given.tokenFile) : given.token;
   return { ...(Object.keys(tls).length > 0 && { tls }), ...(token && { token }) };

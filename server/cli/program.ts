@@ -10,6 +10,7 @@ import { addAuditCommands } from "./audit/commands.ts";
 import { addBenchCommand } from "./bench.ts";
 import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
+import { addHealthCommand } from "./health.ts";
 import { addModuleCommands } from "./module/commands.ts";
 import { addCredentialOptions, addressOption } from "./options.ts";
 import { addPipelineCommands } from "./pipeline/commands.ts";
@@ -51,6 +52,7 @@ async function leatCommand(args: readonly string[]): Promise<Command> {
   addTransformCommand(program);
   addRunCommand(program);
   addBenchCommand(program);
+  addHealthCommand(program);
   addTokenCommand(program);
   return program;
 }

@@ -90,6 +90,7 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     limits: config.limits,
     dataFolder: config.dataFolder,
     isolation: config.isolation,
+    needsStore: config.healthNeedsStore,
     logger,
     telemetryEnv: config.telemetryEnv,
     prepare: async (registry) => {

@@ -3,10 +3,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { createGrpcTransport, createLeatClients, Leat, type StreamTransformRequestSchema } from "@leat/sdk";
-import { service as healthService } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { HealthWatch } from "../../test/kit/health.ts";
 import {
   type CommandOptions,
   runCommand,
@@ -77,13 +76,13 @@ describe("leat serve", () => {
     await using server = await serve();
     await using leat = new Leat(server.address);
     using transport = createGrpcTransport({ address: server.address });
-    const health = watchHealth(server.address);
+    const health = new HealthWatch(transport);
     const messages = openStream(transport);
     await working(leat, 1);
-    await until(() => health.statuses.at(-1) === "SERVING", "the server is serving");
+    await health.says("SERVING");
 
     server.child.kill("SIGTERM");
-    await until(() => health.statuses.at(-1) === "NOT_SERVING", "the server is not serving");
+    await health.says("NOT_SERVING");
     health.close();
 
     expect(await messages).toEqual(["opened", "draining after 1", "result 1 with 1 record"]);
@@ -106,10 +105,11 @@ describe("leat serve", () => {
     await using leat = new Leat(server.address);
     const failed = expect(leat.transform("work", [{ value: "!" }])).rejects.toThrow();
     await working(leat, 1);
-    const health = watchHealth(server.address);
-    await until(() => health.statuses.at(-1) === "SERVING", "the server is serving");
+    using transport = createGrpcTransport({ address: server.address });
+    const health = new HealthWatch(transport);
+    await health.says("SERVING");
     server.child.kill("SIGTERM");
-    await until(() => health.statuses.at(-1) === "NOT_SERVING", "the server drains");
+    await health.says("NOT_SERVING");
     server.child.kill("SIGTERM");
     expect(await server.ended).toBe(1);
     health.close();
@@ -203,25 +203,4 @@ async function openStream(transport: ReturnType<typeof createGrpcTransport>): Pr
   }
   open.abort();
   return said;
-}
-
-/** Follows grpc.health.v1 on a connection of its own. */
-function watchHealth(address: string): { readonly statuses: string[]; close(): void } {
-  const Client = makeGenericClientConstructor(healthService, "Health");
-  const client = new Client(address, credentials.createInsecure());
-  const statuses: string[] = [];
-  const watch = client["watch"] as unknown as (request: object) => {
-    on(event: string, take: (response: { status: string }) => void): void;
-    cancel(): void;
-  };
-  const call = watch.call(client, { service: "" });
-  call.on("data", ({ status }) => statuses.push(status));
-  call.on("error", () => {});
-  return {
-    statuses,
-    close: () => {
-      call.cancel();
-      client.close();
-    },
-  };
 }

@@ -46,6 +46,7 @@ describe("where nothing is set", () => {
       dataFolder: undefined,
       standby: true,
       isolation: "thread",
+      healthNeedsStore: false,
       logLevel: "info",
       limits: resolveLimits(),
       telemetryEnv: {},

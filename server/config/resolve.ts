@@ -74,6 +74,8 @@ export interface ResolvedConfig {
   readonly standby: boolean;
   /** Where modules run. */
   readonly isolation: "thread" | "process";
+  /** Whether the server counts as serving only while its data folder can be written to. */
+  readonly healthNeedsStore: boolean;
   /** What is logged. */
   readonly logLevel: LogLevel;
   /** The bounds under which the server runs. */
@@ -233,6 +235,7 @@ function combine(
     auditOnFailure: last(({ audit }) => audit?.onFailure) ?? "refuse",
     standby: last(({ standby }) => standby) ?? true,
     isolation: last(({ isolation }) => isolation) ?? "thread",
+    healthNeedsStore: last(({ health }) => health?.needsStore) ?? false,
     logLevel: last(({ log }) => log?.level) ?? defaultLogLevel,
     limits: combineLimits(
       Object.assign({}, ...layers.map(({ input }) => input.limits)) as Partial<Limits>,

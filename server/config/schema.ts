@@ -201,6 +201,12 @@ const keys = {
     "true",
     "Whether `leat serve` keeps a second process ready that takes over when the server's dies. It holds about 90 MiB and does nothing.",
   ),
+  healthNeedsStore: key(
+    "health.needsStore",
+    toggle,
+    "false",
+    "Whether the server, and pipelines that keep dead letters, count as serving only while the data folder can be written to.",
+  ),
   logLevel: key(
     "log.level",
     oneOf(logLevels),
@@ -279,6 +285,7 @@ export interface ConfigInput {
   drain?: number | undefined;
   isolation?: "thread" | "process" | undefined;
   standby?: boolean | undefined;
+  health?: { needsStore?: boolean | undefined } | undefined;
   log?: { level?: LogLevel | undefined } | undefined;
   telemetry?:
     | {
@@ -321,6 +328,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   drain: value(keys.drain.kind).optional(),
   isolation: value(keys.isolation.kind).optional(),
   standby: value(keys.standby.kind).optional(),
+  health: mapping({ needsStore: value(keys.healthNeedsStore.kind).optional() }).optional(),
   log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),
   telemetry: mapping({
     serviceName: value(keys.serviceName.kind).optional(),

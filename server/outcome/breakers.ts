@@ -43,6 +43,17 @@ export class Breakers {
     return this.#breakers.get(digest)?.state.t ?? "closed";
   }
 
+  /**
+   * Until when an open breaker refuses calls; undefined for one that would let a call run, as a probe or otherwise.
+   *
+   * @param spec - the pipeline for which that is asked: its policies are taken on first
+   */
+  refusedUntilMs(digest: string, spec: PipelineSpec | undefined): number | undefined {
+    if (spec !== undefined && !this.#known.has(spec)) this.#meet(spec);
+    const state = this.#breakers.get(digest)?.state;
+    return state?.t === "open" && this.#clock.nowMs() < state.untilMs ? state.untilMs : undefined;
+  }
+
   /** Forgets the breaker of a module that was unloaded. */
   forget(digest: string): void {
     this.#breakers.delete(digest);

@@ -35,6 +35,8 @@ export class ModuleCatalog {
   /** Why a module cannot be read, by digest. */
   readonly #problems = new Map<string, string>();
   #count = 0;
+  /** Called with each change of what is loaded, active or readable. */
+  onChange: () => void = () => {};
 
   constructor(limits: Readonly<Limits>) {
     this.#limits = limits;
@@ -108,6 +110,7 @@ export class ModuleCatalog {
   setProblem(digest: string, problem: string | undefined): void {
     if (problem === undefined) this.#problems.delete(digest);
     else this.#problems.set(digest, problem);
+    this.onChange();
   }
 
   /**
@@ -170,6 +173,7 @@ export class ModuleCatalog {
     this.#digests.set(entry.digest, [...(this.#digests.get(entry.digest) ?? []), entry]);
     this.#unloaded.delete(`${entry.name}@${entry.version}`);
     this.#count++;
+    this.onChange();
   }
 
   /** Makes a loaded version the active one of its name. */
@@ -178,6 +182,7 @@ export class ModuleCatalog {
     if (versions === undefined) return;
     versions.history = [...versions.history, activation].slice(-this.#limits.maxActivationHistory);
     versions.active = versions.loaded.find(({ version }) => version === activation.version);
+    this.onChange();
   }
 
   /** Takes an entry out, and remembers what its name and version are bound to. Whether other entries have its digest is returned. */
@@ -190,6 +195,7 @@ export class ModuleCatalog {
     }
     this.remember(entry);
     this.#count--;
+    this.onChange();
     const others = (this.#digests.get(entry.digest) ?? []).filter((other) => other !== entry);
     if (others.length > 0) {
       this.#digests.set(entry.digest, others);

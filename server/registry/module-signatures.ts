@@ -74,6 +74,8 @@ export class ModuleSignatures {
   readonly #signatures = new Map<string, ModuleSignature>();
   /** Those of them that must not run. */
   readonly #refused = new Set<string>();
+  /** Called when another module, or one module less, is kept from running. */
+  onRefused: () => void = () => {};
 
   constructor(parts: SignatureParts) {
     this.#parts = parts;
@@ -166,7 +168,7 @@ export class ModuleSignatures {
   /** Forgets a version that is loaded no more. */
   forget(entry: ModuleEntry): void {
     this.#signatures.delete(nameOf(entry));
-    this.#refused.delete(nameOf(entry));
+    if (this.#refused.delete(nameOf(entry))) this.onRefused();
   }
 
   /** Takes up what an earlier server has kept. {@link check} looks at it. */
@@ -237,9 +239,11 @@ export class ModuleSignatures {
   }
 
   #refuse(entry: ModuleEntry, signature: ModuleSignature): void {
+    const before = this.#refused.size;
     const refused = this.#parts.policy.mode === "require" && signature.judgement !== undefined;
     if (refused && !isVerified(signature)) this.#refused.add(nameOf(entry));
     else this.#refused.delete(nameOf(entry));
+    if (this.#refused.size !== before) this.onRefused();
   }
 
   /** Why a loaded module must not run; undefined when it may. */

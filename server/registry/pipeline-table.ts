@@ -36,6 +36,8 @@ export class PipelineTable {
   readonly #inline = new Map<string, ServingPipeline>();
   /** For what guests log and count. */
   readonly #byId = new Map<number, ServingPipeline>();
+  /** Called with each change of the stored pipelines. */
+  onChange: () => void = () => {};
 
   /** @param onUnused - is told each pipeline that no batch uses any more */
   constructor(limits: Readonly<Limits>, onUnused: (pipeline: PipelineSpec) => void) {
@@ -101,6 +103,7 @@ export class PipelineTable {
     const before = this.#stored.get(name);
     this.#stored.set(name, stored);
     before?.serving?.retire();
+    this.onChange();
   }
 
   /** Deletes a stored pipeline. Batches in flight finish. */
@@ -108,6 +111,7 @@ export class PipelineTable {
     this.#stored.get(name)?.serving?.retire();
     this.#stored.delete(name);
     this.#facts.delete(name);
+    this.onChange();
   }
 
   /** The pipeline of an inline chain that was built before. */

@@ -5,10 +5,11 @@
  * @module
  */
 
-import type { Target } from "@leat/proto";
+import type { Pipeline, Target } from "@leat/proto";
 import type { Isolation, PipelineSpec } from "../bridge/pipeline-spec.ts";
+
 import type { Clock } from "../clock.ts";
-import { leatError } from "../errors.ts";
+import { type LeatError, leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import type { ShadowParts } from "../outcome/shadow.ts";
@@ -60,6 +61,8 @@ export interface RegistryParts {
   readonly onRolloutEnded: (rollout: Rollout) => void;
   /** Told each pipeline that no batch uses any more. */
   readonly onPipelineUnused: (pipeline: PipelineSpec) => void;
+  /** Told of each change of modules and pipelines. */
+  readonly onChange: () => void;
 }
 
 /** A version that was made the active one. */
@@ -89,11 +92,17 @@ export class Registry {
   constructor(parts: RegistryParts) {
     this.#parts = parts;
     this.signatures = parts.signatures;
+    this.signatures.onRefused = parts.onChange;
     this.modules = new ModuleCatalog(parts.limits);
     this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
     parts.records.onLost(() => void this.#keepAgain());
     this.#preparation = new Preparation(parts, this.modules, this.pipelines);
     this.#targets = new Targets(parts, this.modules, this.pipelines, this.#preparation, this.#turnstile);
+    this.pipelines.onChange = parts.onChange;
+    this.modules.onChange = () => {
+      this.#targets.modulesChanged();
+      parts.onChange();
+    };
     this.rollouts = new Rollouts(
       parts,
       this.modules,
@@ -277,7 +286,7 @@ export class Registry {
   }
 
   /** What is held against a module in quarantine. */
-  heldEntry({ digest }: ModuleEntry): BookEntry | undefined {
+  heldEntry({ digest }: Pick<ModuleEntry, "digest">): BookEntry | undefined {
     return this.#parts.quarantine.held(digest);
   }
 
@@ -298,6 +307,11 @@ export class Registry {
     const known = parsed.t === "digest" && this.#parts.quarantine.held(parsed.digest) !== undefined;
     const digest = known ? parsed.digest : this.modules.resolve(reference).digest;
     return { digest, wasQuarantined: this.#parts.quarantine.release(digest) };
+  }
+
+  /** Why a stored pipeline that does not run could not be built, where that was tried. */
+  buildFailure(definition: Pipeline): LeatError | undefined {
+    return this.#targets.buildFailure(definition);
   }
 
   /** A stored pipeline. @throws LeatError PIPELINE_NOT_FOUND */

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Target } from "@leat/proto";
-import { leatError } from "../errors.ts";
+import type { Pipeline, Target } from "@leat/proto";
+import { LeatError, leatError } from "../errors.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { inlineDefinition } from "./inline-definition.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
@@ -23,6 +23,8 @@ export class Targets {
   readonly #pipelines: PipelineTable;
   readonly #preparation: Preparation;
   readonly #turnstile: Turnstile;
+  /** Why a pipeline could not be built when that was last tried. */
+  #failures = new WeakMap<Pipeline, LeatError>();
   readonly #building = new Map<string, Promise<ServingPipeline>>();
 
   constructor(
@@ -86,10 +88,30 @@ export class Targets {
         const stored = this.#pipelines.get(name);
         const serving = this.#serving(stored);
         if (serving !== undefined) return serving;
-        const spec = await this.#preparation.pipeline(stored.definition);
+        const spec = await this.#preparation.pipeline(stored.definition).catch((error) => {
+          this.#failed(stored.definition, LeatError.from(error));
+          throw error;
+        });
         return this.#pipelines.serve(stored.definition, spec);
       }),
     );
+  }
+
+  /** What waiting mends says nothing about the pipeline, and quarantine speaks for itself. */
+  #failed(definition: Pipeline, error: LeatError): void {
+    if (error.status === "UNAVAILABLE" || error.reason === "MODULE_QUARANTINED") return;
+    this.#failures.set(definition, error);
+    this.#pipelines.onChange();
+  }
+
+  /** Why a stored pipeline could not be built; undefined where it was not tried, or modules have changed since. */
+  buildFailure(definition: Pipeline): LeatError | undefined {
+    return this.#failures.get(definition);
+  }
+
+  /** Modules have changed: what could not be built may be built now. */
+  modulesChanged(): void {
+    this.#failures = new WeakMap();
   }
 
   #buildOnce(key: string, build: () => Promise<ServingPipeline>): Promise<ServingPipeline> {

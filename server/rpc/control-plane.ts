@@ -6,13 +6,21 @@
 
 import type { DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { AuditService, DeadLetterService, MetricsService, ModuleService, PipelineService } from "@leat/proto";
+import {
+  AuditService,
+  DeadLetterService,
+  Health,
+  MetricsService,
+  ModuleService,
+  PipelineService,
+} from "@leat/proto";
 import { auditService } from "./audit-service.ts";
 import { audited } from "./audited-service.ts";
 import { metricsService, moduleService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
 import { guarded } from "./guarded-service.ts";
+import { healthService } from "./health/service.ts";
 import { pipelineService } from "./pipeline-service.ts";
 
 /** A service with what it does. */
@@ -40,5 +48,6 @@ export function controlPlane(engine: Engine): readonly ControlService[] {
     behindGate(MetricsService, metricsService(engine)),
     behindGate(DeadLetterService, deadLetterService(engine)),
     behindGate(AuditService, auditService(engine)),
+    behindGate(Health, healthService(engine)),
   ];
 }

@@ -18,6 +18,8 @@ import type { Workplaces } from "../scheduling/workplaces.ts";
 import type { AuditLog } from "../store/audit-log.ts";
 import type { DeadLetterStore } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
+import type { HealthBoard } from "./health/board.ts";
+import { HealthWatches } from "./health/watches.ts";
 import type { Statuses } from "./status.ts";
 
 /** A batch on its way in. */
@@ -51,6 +53,10 @@ export class Engine {
   readonly statuses: Statuses;
   /** Decides who may call; undefined where everybody may. */
   readonly gate: Gate | undefined;
+  /** What serves. */
+  readonly health: HealthBoard;
+  /** Those who watch that. */
+  readonly healthWatches: HealthWatches;
   state: EngineState = { t: "serving" };
   /** The streams that are open, through whichever door. */
   readonly streams = new Set<{ drain(): void; checkCaller(): void }>();
@@ -68,6 +74,7 @@ export class Engine {
     audit: AuditLog;
     statuses: Statuses;
     gate: Gate | undefined;
+    health: HealthBoard;
     places: Workplaces;
     snapshot: (pipeline: string) => MetricsSnapshot;
   }) {
@@ -80,6 +87,8 @@ export class Engine {
     this.audit = parts.audit;
     this.statuses = parts.statuses;
     this.gate = parts.gate;
+    this.health = parts.health;
+    this.healthWatches = new HealthWatches(parts.health, parts.limits, parts.clock);
     this.#places = parts.places;
     this.#snapshot = parts.snapshot;
   }
@@ -97,6 +106,8 @@ export class Engine {
   /** Takes no more work, and says so to every stream. */
   drain(): void {
     this.state = { t: "draining" };
+    // First of all, so that nobody sends calls here any more.
+    this.health.drain();
     this.#draining.abort();
     for (const stream of [...this.streams]) stream.drain();
   }

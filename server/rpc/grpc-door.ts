@@ -18,7 +18,6 @@ import type { Engine } from "./engine.ts";
 import { FlowWindows } from "./flow-window.ts";
 import { controlDefinitions } from "./grpc-control.ts";
 import { guardingCalls } from "./guarded-call.ts";
-import type { HealthBoard } from "./health.ts";
 import { limitHttp2 } from "./http2-options.ts";
 import { endingWatches } from "./open-watches.ts";
 import { addReflection } from "./reflection.ts";
@@ -69,7 +68,7 @@ export class GrpcDoor {
   readonly #windowBytes: number;
   #windows: FlowWindows | undefined;
 
-  constructor(engine: Engine, health: HealthBoard, certificates: Certificates | undefined) {
+  constructor(engine: Engine, certificates: Certificates | undefined) {
     this.#certificates = certificates;
     this.#windowBytes = engine.limits.streamWindowBytes;
     const { maxModuleBytes, maxBatchBytes } = engine.limits;
@@ -94,9 +93,7 @@ export class GrpcDoor {
     for (const { definition, implementation } of controlDefinitions(engine)) {
       this.#server.addService(definition, implementation);
     }
-    const watchable = endingWatches(this.#server, engine.draining);
-    health.addTo(watchable);
-    addReflection(watchable);
+    addReflection(endingWatches(this.#server, engine.draining));
   }
 
   /** Listens. @returns the port */

@@ -15,25 +15,22 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { TransformService } from "@leat/proto";
 import type { Certificates } from "../access/certificates.ts";
 import type { Gate } from "../access/gate.ts";
-import { nobody } from "../access/principal.ts";
+import { anonymous, type Principal } from "../access/principal.ts";
 import type { OpenThing } from "../config/access-file.ts";
 import { LeatError } from "../errors.ts";
 import { peerKey, principalKey } from "./call-principal.ts";
 import { connectTransformService } from "./connect-transform.ts";
 import { controlPlane } from "./control-plane.ts";
 import type { Engine } from "./engine.ts";
-import type { HealthBoard } from "./health.ts";
+import { healthzPage, type Page, type PageRequest, readyzPage } from "./health/pages.ts";
 import { HostCheck } from "./host-check.ts";
 import { type AnyRequest, type AnyResponse, type Handle, HttpFront } from "./http-front.ts";
 
 /** What the door shows beside the services. */
 export interface HttpDoorOptions {
-  readonly health: HealthBoard;
   /** All figures in Prometheus's text format, and its content type. */
   readonly prometheusText: () => Promise<string>;
   readonly prometheusContentType: string;
-  /** Lines about what does not run although the server does. */
-  readonly remarks: () => readonly string[];
   /** The certificates; undefined serves without TLS. */
   readonly certificates: Certificates | undefined;
   /** The names under which the door may be called; undefined for the usual ones. */
@@ -161,24 +158,33 @@ const pages: Readonly<Record<string, OpenThing>> = {
 function servePage(
   request: AnyRequest,
   response: AnyResponse,
-  { gate }: Engine,
+  engine: Engine,
   options: HttpDoorOptions,
 ): boolean {
   if (request.method !== "GET" && request.method !== "HEAD") return false;
   const path = request.url?.split("?", 1)[0] ?? "";
   const thing = Object.hasOwn(pages, path) ? pages[path] : undefined;
   if (thing === undefined) return false;
+  const { gate } = engine;
+  const show = (principal: Principal): void => {
+    makePage(path, engine, options, {
+      url: request.url ?? "",
+      headers: request.headers,
+      principal,
+    }).then(
+      ({ status, body, type }) => text(response, status, body, type),
+      () => text(response, 500, "the page could not be made\n"),
+    );
+  };
   if (gate === undefined) {
-    showPage(path, response, options, true);
+    show(anonymous);
     return true;
   }
   const { authorization } = request.headers;
   const certificate = (): PeerCertificate | undefined => clientCertificate(request);
   const peer = (): string => peerAddress(request);
-  Promise.try(() => gate.admitTo(thing, { authorization, certificate, peer })).then(
-    // What does not run is named only to those who say who they are.
-    (principal) => showPage(path, response, options, principal !== nobody),
-    (error) => refusePage(response, LeatError.from(error)),
+  Promise.try(() => gate.admitTo(thing, { authorization, certificate, peer })).then(show, (error) =>
+    refusePage(response, LeatError.from(error)),
   );
   return true;
 }
@@ -189,23 +195,19 @@ function refusePage(response: AnyResponse, { status, reason, message }: LeatErro
   text(response, code, `${reason}: ${message}\n`);
 }
 
-function showPage(path: string, response: AnyResponse, options: HttpDoorOptions, detailed: boolean): void {
+async function makePage(
+  path: string,
+  { health, limits }: Engine,
+  options: HttpDoorOptions,
+  request: PageRequest,
+): Promise<Page> {
   switch (path) {
     case "/healthz":
-      text(response, 200, "ok\n");
-      return;
-    case "/readyz": {
-      const { status } = options.health;
-      if (status.serving)
-        text(response, 200, ["ready", ...(detailed ? options.remarks() : []), ""].join("\n"));
-      else text(response, 503, `not ready: ${status.reason}\n`);
-      return;
-    }
+      return healthzPage(limits, request);
+    case "/readyz":
+      return readyzPage(health, request);
     default:
-      options.prometheusText().then(
-        (body) => text(response, 200, body, options.prometheusContentType),
-        () => text(response, 500, "metrics could not be read\n"),
-      );
+      return { status: 200, type: options.prometheusContentType, body: await options.prometheusText() };
   }
 }
 

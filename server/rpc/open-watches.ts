@@ -1,6 +1,6 @@
 /**
- * Ends what clients only watch when the server drains. The services that come from libraries (health,
- * reflection) keep such calls open for as long as the client does, which would hold the drain for ever.
+ * Ends what clients only watch when the server drains. A service that comes from a library (reflection) keeps
+ * such calls open for as long as the client does, which would hold the drain for ever.
  *
  * @module
  */

@@ -7,17 +7,17 @@
 import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
-import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
+import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import {
   file_google_rpc_error_details,
+  file_grpc_health_v1_health,
   file_leat_v1_dead_letter,
   file_leat_v1_metrics,
   file_leat_v1_module,
   file_leat_v1_pipeline,
   file_leat_v1_transform,
 } from "@leat/proto";
-import { protoPath as healthProto } from "grpc-health-check";
 
 /** Lets clients ask the server for its services and messages. */
 export function addReflection(server: Pick<Server, "addService">): void {
@@ -29,20 +29,16 @@ export function addReflection(server: Pick<Server, "addService">): void {
     file_leat_v1_metrics,
     file_leat_v1_dead_letter,
     file_google_rpc_error_details,
+    file_grpc_health_v1_health,
   ]) {
     collect(file, files);
   }
-  const health: Buffer[] = [];
-  for (const { fileDescriptorProtos } of Object.values(loadSync(healthProto))) {
-    if (Array.isArray(fileDescriptorProtos)) health.push(...fileDescriptorProtos);
-  }
-  const all = [...files.values(), ...health];
   // What the library reads of a package are these encoded files alone.
   const reflected: PackageDefinition = {
     leat: {
       format: "Protocol Buffer 3 DescriptorProto",
       type: {},
-      fileDescriptorProtos: all,
+      fileDescriptorProtos: [...files.values()],
       serialize: refuse,
       deserialize: refuse,
     },

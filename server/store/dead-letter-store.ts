@@ -111,6 +111,8 @@ export interface DeadLetterStoreOptions {
 
 /** How often letters are looked through for old ones. */
 const retentionIntervalMs = 60_000;
+/** How often a store that failed is tried, while nothing else does. */
+const probeIntervalMs = 5_000;
 /** Letters that one step of retention or purging removes; what waits to be written goes between. */
 const stepLetters = 1_000;
 /** Letters and bytes of one page for replay. */
@@ -129,6 +131,9 @@ export class DeadLetterStore implements DeadLetterSink {
   readonly #client: StoreClient;
   readonly #changes: ChangeQueue;
   readonly #timer: NodeJS.Timeout;
+  #probeTimer: NodeJS.Timeout | undefined;
+  /** Called when `status` has changed. */
+  onStatus: () => void = () => {};
   #kept: LetterTotals = { letters: 0, bytes: 0 };
   #retaining: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -140,6 +145,10 @@ export class DeadLetterStore implements DeadLetterSink {
     this.#client = options.client ?? new StoreClient(start, logger);
     this.#changes = new ChangeQueue(limits, this.#client, (totals) => this.#note(totals));
     this.#timer = setInterval(() => void this.retain().catch(() => undefined), retentionIntervalMs).unref();
+    this.#client.onStatus = () => {
+      this.onStatus();
+      this.#probeLater();
+    };
     this.opened = this.retain().catch(() => undefined);
   }
 
@@ -271,8 +280,19 @@ export class DeadLetterStore implements DeadLetterSink {
     return this.#closed;
   }
 
+  /** A server that is sent no calls for its store's sake must find out by itself that it works again. */
+  #probeLater(): void {
+    clearTimeout(this.#probeTimer);
+    if (this.status.t === "ok" || this.#closed !== undefined) return;
+    const probe = (): void => {
+      this.#client.call("probe", {}).catch(() => this.#probeLater());
+    };
+    this.#probeTimer = setTimeout(probe, probeIntervalMs).unref();
+  }
+
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#probeTimer);
     await this.#changes.idle();
     await this.#client.close();
   }

@@ -23,6 +23,9 @@ const ResultCode = { full: 13, corrupt: 11, notADatabase: 26 } as const;
 /** The journal may take so much of the disk between checkpoints. */
 const maxJournalBytes = 64 * 1024 * 1024;
 
+/** For how much a probe wants room: that of a few letters. */
+const probeBytes = 64 * 1024;
+
 /** The statements over an open database. */
 export interface Tables {
   readonly letters: LetterTable;
@@ -78,6 +81,17 @@ export class Storage {
     // The journal's room can be had back.
     this.#state.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     if (!hasRoom(file, bytes)) throw new Error("the disk is full, but for what it takes to remove letters");
+  }
+
+  /** Writes without changing anything. @throws what SQLite or the file system says, also where letters would find no room */
+  probe(): void {
+    this.checkRoom(probeBytes);
+    this.use(() => {
+      if (this.#state.t !== "open") return;
+      const { database } = this.#state;
+      const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+      database.exec(`PRAGMA user_version = ${version}`);
+    });
   }
 
   /** Closes the file. */

@@ -79,6 +79,8 @@ export interface StoreCalls {
     reply: { removed: number; totals: LetterTotals };
   };
   totals: { request: Record<never, never>; reply: LetterTotals };
+  /** Finds out whether something could be written, by writing what is there already. */
+  probe: { request: Record<never, never>; reply: true };
   /** Reads which modules and pipelines there are. */
   readRegistry: { request: Record<never, never>; reply: StoredRegistry };
   /** Reads the kept revisions of a pipeline, oldest first. */

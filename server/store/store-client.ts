@@ -27,6 +27,7 @@ const writing: ReadonlySet<StoreCallName> = new Set([
   "purge",
   "beginAudit",
   "appendAudit",
+  "probe",
 ]);
 
 interface Pending {
@@ -38,6 +39,8 @@ interface Pending {
 /** Calls into the store's thread. */
 export class StoreClient {
   status: StoreStatus = { t: "ok" };
+  /** Called when `status` has changed. */
+  onStatus: () => void = () => {};
   /** Called when a new file was begun in place of one that was broken or gone. */
   onNewFile: () => void = () => {};
   /** Called for the audit log with what became of the file before. */
@@ -151,8 +154,10 @@ export class StoreClient {
   #works(name: StoreCallName | undefined): void {
     if (this.#failedToWrite && (name === undefined || !writing.has(name))) return;
     this.#failedToWrite = false;
-    if (this.status.t === "failed") this.#logger?.info({ file: this.#start.file }, "the store works again");
+    if (this.status.t === "ok") return;
+    this.#logger?.info({ file: this.#start.file }, "the store works again");
     this.status = { t: "ok" };
+    this.onStatus();
   }
 
   /** One line for each new problem: every call fails while a disk is full. */
@@ -160,5 +165,6 @@ export class StoreClient {
     if (this.status.t === "ok" || this.status.reason !== reason)
       this.#logger?.error({ file: this.#start.file, problem: reason }, "the store failed");
     this.status = { t: "failed", reason };
+    this.onStatus();
   }
 }

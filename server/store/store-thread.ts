@@ -50,6 +50,10 @@ const calls: {
       return { removed, totals: letters.totals() };
     }),
   totals: () => storage.use(({ letters }) => letters.totals()),
+  probe: () => {
+    storage.probe();
+    return true;
+  },
   readRegistry: () => storage.use(({ registry }) => registry.read()),
   readRevisions: ({ pipeline }) => storage.use(({ registry }) => registry.revisions(pipeline)),
   readRevision: ({ pipeline, revision }) =>

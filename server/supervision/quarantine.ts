@@ -13,6 +13,8 @@ import { readBook, writeBook } from "./quarantine-file.ts";
 export class Quarantine {
   /** Why the file could not be read, when there is one. */
   readonly problem: string | undefined;
+  /** Called when a module is held or released; not when its time has passed. */
+  onChange: () => void = () => {};
   readonly #path: string | undefined;
   readonly #clock: Clock;
   #book: Book;
@@ -81,6 +83,7 @@ export class Quarantine {
    */
   hold(digest: string, why: string): void {
     this.#book = holdOne(this.#book, digest, why, this.#clock.nowMs());
+    this.onChange();
     if (this.#path !== undefined) writeBook(this.#path, this.#book);
   }
 
@@ -91,6 +94,7 @@ export class Quarantine {
     if (!book.delete(digest)) return false;
     if (this.#path !== undefined) writeBook(this.#path, book);
     this.#book = book;
+    this.onChange();
     return held;
   }
 }

@@ -109,14 +109,23 @@ test("/readyz names what does not run only to callers who say who they are", asy
   await using server = await startMill();
   const { kit, folder, accessText, tokens } = server;
   kit.server.registry.quarantined = () => [{ held: held, entry: undefined }];
-  const ready = async (): Promise<string> => {
-    const headers = { authorization: `Bearer ${tokens.data}` };
-    return (await fetch(`${kit.url}/readyz`, { headers })).text();
+  const ready = async (token?: string, path = "/readyz"): Promise<string> => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    return (await fetch(`${kit.url}${path}`, { headers })).text();
   };
   expect(await ready()).toBe("ready\n");
+  // What is shown in vain is as nothing.
+  expect(await ready(`${tokens.data}x`)).toBe("ready\n");
+  expect(JSON.parse(await ready(undefined, "/readyz?verbose"))).toEqual({
+    ready: true,
+    reasons: [{ code: "module_quarantined", blocking: false, count: 1 }],
+  });
+  expect(await ready(tokens.data)).toMatch(/^ready\nmodule_quarantined: module sha256:/);
+  // No pipeline of theirs runs it.
+  expect(await ready(tokens.narrow)).toBe("ready\n");
   folder.write("access.yaml", `${accessText}\nopen: [reflection]`);
   await kit.server.checkAccessFiles();
-  expect(await ready()).toMatch(/^ready\nquarantined: sha256:/);
+  expect(await ready(tokens.data)).toMatch(/^ready\nmodule_quarantined: module sha256:/);
 });
 
 test("lists show what the caller may see", async () => {

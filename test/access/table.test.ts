@@ -20,6 +20,8 @@ const methods: readonly DescMethod[] = Object.values(protocol)
       typeof each === "object" && "kind" in each && (each as DescFile).kind === "file",
   )
   .flatMap(({ services }) => services)
+  // Health is for everybody: its tests are below.
+  .filter(({ typeName }) => typeName.startsWith("leat."))
   .flatMap((service) => service.methods);
 
 const pathOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
@@ -199,6 +201,26 @@ describe("what comes from libraries", () => {
     expect((await fetch(`${again.kit.url}/readyz`)).status).toBe(401);
     const headers = { authorization: `Bearer ${closed.tokens.data}` };
     expect((await fetch(`${again.kit.url}/readyz`, { headers })).status).toBe(200);
+  });
+
+  test("health tells anybody of what they can name, and lists pipelines to those who may use them", async () => {
+    const { kit, tokens } = server;
+    await kit.load("plain", "program");
+    await kit.put("mine", ["plain"]);
+    for (const baseUrl of [`http://${kit.address}`, kit.url]) {
+      const client = createClient(protocol.Health, createGrpcTransport({ baseUrl }));
+      const listed = async (token?: string): Promise<string[]> => {
+        const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+        const { statuses } = await client.list({}, { headers });
+        return Object.keys(statuses).filter((name) => name.startsWith("pipeline/"));
+      };
+      expect((await client.check({ service: "pipeline/mine" })).status).toBe(1);
+      expect(await listed()).toEqual([]);
+      expect(await listed(`${tokens.data}x`)).toEqual([]);
+      expect(await listed(tokens.elsewhere)).toEqual([]);
+      expect(await listed(tokens.narrow)).toEqual(["pipeline/mine"]);
+      expect(await listed(tokens.data)).toEqual(["pipeline/mine"]);
+    }
   });
 
   test("reflection needs a role", async () => {

@@ -2,6 +2,7 @@
 
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createGrpcTransport } from "@leat/sdk";
 import { expect, test } from "vitest";
 import { loadAtStart } from "../../server/cli/load-at-start.ts";
 import { systemClock } from "../../server/clock.ts";
@@ -12,6 +13,7 @@ import { signDetached, signModule } from "../../server/signing/sign-module.ts";
 import { createLogger } from "../../server/telemetry/logger.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { testFolder } from "../kit/folder.ts";
+import { checkHealth } from "../kit/health.ts";
 import { moduleBytes } from "../kit/modules.ts";
 import { batchOf, inlineTarget, request, valuesOf } from "../kit/records.ts";
 import { type ListedKey, writeKeyList } from "../kit/signing.ts";
@@ -234,6 +236,9 @@ test("a list of keys that is broken changes nothing, and one that is mended is t
   await using folder = await testFolder();
   await using kit = await serve(folder.path, { keys: [old] });
   await load(kit, "first", "1", byOld);
+  await kit.put("by-first", ["first"]);
+  using transport = createGrpcTransport({ address: kit.address });
+  expect(await checkHealth(transport, "pipeline/by-first")).toBe("SERVING");
   const list = join(folder.path, "signing-keys.yaml");
   for (const broken of ["keys: []", "keys: [{ name: new, file: late.pk }]", ": no yaml: ["]) {
     await writeFile(list, broken);
@@ -245,6 +250,8 @@ test("a list of keys that is broken changes nothing, and one that is mended is t
   await writeFile(join(folder.path, "late.pk"), writePublicKey(newKey.public, "pem"));
   await kit.server.checkAccessFiles();
   expect(await signatureOf(kit, "first")).toMatchObject({ state: 3, refused: true });
+  expect(await checkHealth(transport, "pipeline/by-first")).toBe("NOT_SERVING");
+  expect(await checkHealth(transport)).toBe("SERVING");
   await load(kit, "second", "1", byNew);
 });
 
