@@ -40,6 +40,15 @@ interface Stopped {
   readonly cpuMs: number;
 }
 
+/** What is told of a worker that was stopped for what it ran. */
+const overrunProblems: Readonly<Record<Overrun["t"], string>> = {
+  record: "a record ran too long",
+  batch: "a batch ran too long",
+  init: "a module took too long to start",
+  run: "a batch's records took too long together",
+  cancelled: "a batch that nobody waits for did not end",
+};
+
 /** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
 const maxFailedStarts = 5;
 /** How long it then waits before it starts another, in milliseconds: doubled each time, up to the second. */
@@ -57,7 +66,8 @@ export class Pool {
   readonly #lent = new Set<WorkerHandle>();
   /** Every worker whose thread has not ended, those that are being stopped included. */
   readonly #living = new Set<WorkerHandle>();
-  readonly #overruns = new Map<WorkerHandle, Stopped>();
+  /** Workers that are being stopped for what they ran. */
+  readonly #overrun = new Set<WorkerHandle>();
   readonly #watchdog: Watchdog;
   readonly #waitingForSpare: PromiseWithResolvers<WorkerHandle>[] = [];
   #closing = false;
@@ -294,13 +304,23 @@ export class Pool {
     this.#makeSpare(worker);
   }
 
+  /** The spare takes over at once, with all that the worker had: the thread may take a while to end. */
   #stopOverrun(worker: WorkerHandle, stopped: Stopped): void {
     if (worker.state.t !== "ready") return;
-    this.#overruns.set(worker, stopped);
-    worker.stop(stopped.overrun.t === "cancelled" ? "cancelled" : "timeout");
-    // The spare takes over at once; the thread may take a while to end.
+    const reason = stopped.overrun.t === "cancelled" ? "cancelled" : "timeout";
+    worker.stop(reason);
+    this.#overrun.add(worker);
+    this.#countStopped(reason, overrunProblems[stopped.overrun.t]);
+    const { left, running } = worker.abandon();
+    if (running !== undefined) this.#blame(worker, running, stopped);
+    for (const crossing of [...left].reverse()) this.#events.again(crossing);
     this.#replace(worker);
     this.#events.room();
+  }
+
+  #countStopped(reason: StopReason, problem: string): void {
+    this.#stats.stopped.set(reason, (this.#stats.stopped.get(reason) ?? 0) + 1);
+    this.#events.stopped(reason, problem);
   }
 
   #dead(
@@ -309,17 +329,15 @@ export class Pool {
     left: readonly Crossing[],
     running: Crossing | undefined,
   ): void {
-    const overrun = this.#overruns.get(worker);
-    this.#overruns.delete(worker);
+    const overrun = this.#overrun.delete(worker);
     this.#lent.delete(worker);
     this.#living.delete(worker);
-    if (reason !== "shutdown") {
-      this.#stats.stopped.set(reason, (this.#stats.stopped.get(reason) ?? 0) + 1);
-      this.#events.stopped(reason, worker.problem);
-      if (overrun === undefined) this.#failedStarts++;
+    if (reason !== "shutdown" && !overrun) {
+      this.#countStopped(reason, worker.problem);
+      this.#failedStarts++;
     }
     for (const started of this.#whenStarted.splice(0)) started();
-    if (running !== undefined) this.#blame(worker, running, overrun);
+    if (running !== undefined) this.#blame(worker, running, undefined);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
     this.#replaceInTime(worker);
     this.#serveWaiting();

@@ -18,7 +18,7 @@ import type { Crossing } from "./crossing.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
 
 /** How often the watchdog looks, in milliseconds: how late a limit may be noticed. */
-export const watchIntervalMs = 5;
+export const watchIntervalMs = 2;
 
 /** The share of its limit that a thread must have had on a processor to be stopped at its limit by the clock. */
 const cpuShare = 0.5;

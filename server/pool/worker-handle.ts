@@ -90,6 +90,8 @@ export class WorkerHandle {
   readonly #loaded = new Set<number>();
   #end: WorkerEnd | undefined;
   #unrung = false;
+  /** Whether what it has was taken from it. */
+  #abandoned = false;
 
   constructor(parts: WorkerParts, events: WorkerEvents) {
     const { limits, ledger } = parts;
@@ -165,12 +167,8 @@ export class WorkerHandle {
   /** Reads completed slots now; no message will be sent for them. */
   drain(): void {
     const { words } = this.memory;
-    let any = false;
-    for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) {
-      any = true;
-      this.#finish(slot);
-    }
-    if (any) this.#events.drained(this);
+    if (this.#abandoned) return;
+    if (this.#finishAll()) this.#events.drained(this);
     Atomics.store(words, Control.armed, 1);
     // A slot that completed before the word was set sent no message.
     if (this.#complete.ready && Atomics.exchange(words, Control.armed, 0) === 1) this.drain();
@@ -235,6 +233,21 @@ export class WorkerHandle {
     return slot < 0 ? undefined : this.#running[slot];
   }
 
+  /**
+   * Takes everything from a worker that is being stopped, without waiting for its end: what has completed is used, what is
+   * left can run elsewhere. What the worker still does is its own.
+   */
+  abandon(): { left: readonly Crossing[]; running: Crossing | undefined } {
+    if (!this.#abandoned) this.#finishAll();
+    this.#abandoned = true;
+    const running = this.current;
+    const left = this.#running.filter((crossing) => crossing !== undefined);
+    left.sort((a, b) => a.submission - b.submission);
+    this.#running.fill(undefined);
+    this.queued = 0;
+    return { left, running };
+  }
+
   /** Ends the worker, wherever it is. `dead` is told when it has ended. */
   stop(reason: StopReason): void {
     if (this.state.t === "stopping" || this.state.t === "dead") return;
@@ -245,6 +258,16 @@ export class WorkerHandle {
   /** Resolves when the worker has ended. */
   async ended(): Promise<void> {
     if (this.state.t !== "dead") await this.#link.ended();
+  }
+
+  /** @returns whether any slot had completed */
+  #finishAll(): boolean {
+    let any = false;
+    for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) {
+      any = true;
+      this.#finish(slot);
+    }
+    return any;
   }
 
   #finish(slot: number): void {
@@ -323,11 +346,7 @@ export class WorkerHandle {
     this.#end = end;
     const reason = this.state.t === "stopping" ? this.state.reason : end.reason;
     this.#readMessages();
-    for (let slot = this.#complete.take(); slot >= 0; slot = this.#complete.take()) this.#finish(slot);
-    const running = this.current;
-    const left = this.#running.filter((crossing) => crossing !== undefined);
-    left.sort((a, b) => a.submission - b.submission);
-    this.queued = 0;
+    const { left, running } = this.abandon();
     this.state = { t: "dead", reason };
     this.#link.close();
     this.#events.dead(this, reason, left, running);
