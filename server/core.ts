@@ -12,6 +12,8 @@ import type { Clock } from "./clock.ts";
 import { makeDataPath } from "./data-path.ts";
 import type { Limits } from "./limits.ts";
 import type { Breakers } from "./outcome/breakers.ts";
+import { noteKeys, noteTaken } from "./registry/audited-events.ts";
+import type { ModuleEntry } from "./registry/module-catalog.ts";
 import type { Registry } from "./registry/registry.ts";
 import { tellForbidden } from "./rpc/audited-refusals.ts";
 import { Engine } from "./rpc/engine.ts";
@@ -176,6 +178,7 @@ function watchCallers({ access, audit }: CoreOptions, stats: Stats): void {
   stats.access = access.stats;
   stats.audit = audit.stats;
   access.onForbidden = tellForbidden(audit);
+  access.onTaken = (taken) => noteTaken(audit, taken, taken.what);
 }
 
 /** Makes what probes are told from, and has it told of what changes. */
@@ -212,15 +215,17 @@ function checkCallers(engine: Engine, intervalMs: number): () => void {
 }
 
 /** Takes the keys anew when their files change, and judges the modules that are loaded by them. */
-function watchKeys({ policy, limits, logger }: CoreOptions, registry: Registry): Reload | undefined {
+function watchKeys({ policy, limits, logger, audit }: CoreOptions, registry: Registry): Reload | undefined {
   if (policy.files.length === 0) return undefined;
+  let refused: readonly ModuleEntry[] = [];
   return new Reload({
     what: "the list of signing keys",
     files: () => policy.files,
-    take: () => {
+    take: async () => {
       policy.reload();
-      return registry.checkSignatures();
+      refused = await registry.checkSignatures();
     },
+    onTaken: (taken) => noteKeys(audit, taken, refused),
     intervalMs: limits.accessCheckMs,
     logger,
   });

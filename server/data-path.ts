@@ -20,6 +20,7 @@ import { Pool, type PoolEvents } from "./pool/pool.ts";
 import { processStarter } from "./pool/process-link.ts";
 import { startThread } from "./pool/thread-link.ts";
 import type { StartLink } from "./pool/worker-link.ts";
+import { noteHeld, noteRollout } from "./registry/audited-events.ts";
 import { ModuleSignatures } from "./registry/module-signatures.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
@@ -27,6 +28,7 @@ import { refusalOf } from "./registry/standing.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import { type Workplace, Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
+import type { AuditLog } from "./store/audit-log.ts";
 import type { DeadLetterSink } from "./store/dead-letter-store.ts";
 import type { ModuleStore } from "./store/module-store.ts";
 import type { RegistryStore } from "./store/registry-store.ts";
@@ -49,6 +51,8 @@ export interface DataPathOptions {
   readonly registryStore: RegistryStore;
   readonly deadLetters: DeadLetterSink | undefined;
   readonly quarantine: Quarantine;
+  /** Who changed what. */
+  readonly audit: AuditLog;
   /** What is asked of modules' signatures. */
   readonly policy: SignaturePolicy;
   /** Where the process says what it runs; undefined where nobody supervises it. */
@@ -118,7 +122,10 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       random: Math.random,
     },
     onChange: () => options.health.changed(),
-    onRolloutEnded: (rollout) => logRollout(logger, rollout),
+    onRolloutEnded: (rollout) => {
+      logRollout(logger, rollout);
+      noteRollout(options.audit, rollout);
+    },
     onPipelineUnused: (pipeline) => places.forget(pipeline),
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
@@ -235,7 +242,7 @@ function faultListener(
 
 /** Holds a module that has brought workers down too often. */
 function countStop(
-  { limits, clock, logger, quarantine }: DataPathOptions,
+  { limits, clock, logger, quarantine, audit }: DataPathOptions,
   stops: WorkerStops,
   { purpose, pipeline }: Crossing,
   stage: number,
@@ -245,6 +252,7 @@ function countStop(
   const { module, version, digest } = spec;
   const why = `it has brought ${limits.maxWorkerStops} workers down within ${limits.workerStopWindowMs} ms`;
   logger.error({ module: `${module}@${version}`, digest }, `a module is put in quarantine: ${why}`);
+  noteHeld(audit, { name: module, version, digest }, why);
   try {
     quarantine.hold(digest, why);
   } catch (err) {

@@ -16,6 +16,7 @@ import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
 import { digestOf } from "./module/compile.ts";
 import { setEngineFlags } from "./module/engine-flags.ts";
+import { noteBrokenFile } from "./registry/audited-events.ts";
 import { auditedStart, noteQuarantined, noteRestored, type StartRegistry } from "./registry/audited-start.ts";
 import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
@@ -169,16 +170,18 @@ function openStores(
   const file = dataFolder === undefined ? undefined : join(dataFolder, storeFile);
   const start = { file, maxPages: undefined, maxLockMs: limits.maxStoreLockMs };
   const client = new StoreClient(start, logger);
+  const onFailure = options.auditOnFailure ?? "refuse";
+  const audit = new AuditLog({ client, durable: file !== undefined, limits, clock, logger, onFailure });
   const files =
     dataFolder === undefined
       ? new MemoryModuleStore()
-      : new FileModuleStore(join(dataFolder, modulesFolder), digestOf, (notice) =>
-          logger.error(notice, "a module's file was broken and is set aside"),
-        );
+      : new FileModuleStore(join(dataFolder, modulesFolder), digestOf, (notice) => {
+          logger.error(notice, "a module's file was broken and is set aside");
+          noteBrokenFile(audit, notice.digest, notice.to);
+        });
   const records = dataFolder === undefined ? new MemoryRegistryStore() : new DatabaseRegistryStore(client);
-  const onFailure = options.auditOnFailure ?? "refuse";
   return {
-    audit: new AuditLog({ client, durable: file !== undefined, limits, clock, logger, onFailure }),
+    audit,
     deadLetters: DeadLetterStore.begin({ file, limits, clock, logger, client }),
     deadLetterSink: options.deadLetters,
     moduleStore: options.moduleStore ?? files,

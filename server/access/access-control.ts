@@ -14,7 +14,7 @@ import type { AccessStats } from "../telemetry/stats.ts";
 import { Certificates, type TlsFiles } from "./certificates.ts";
 import { type Forbidden, Gate } from "./gate.ts";
 import { RefusalLog } from "./refusal-log.ts";
-import { Reload } from "./reload.ts";
+import { Reload, type TakenFile } from "./reload.ts";
 
 /** What guards the ports. */
 export interface AccessOptions {
@@ -30,6 +30,8 @@ export class AccessControl {
   readonly gate: Gate | undefined;
   /** Told of each call that a caller's role does not allow. */
   onForbidden: (refused: Forbidden) => void = () => {};
+  /** Told of each file that was taken anew. */
+  onTaken: (taken: TakenFile) => void = () => {};
   readonly stats: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
   readonly #reloads: Reload[] = [];
 
@@ -40,6 +42,7 @@ export class AccessControl {
   ) {
     const { stats } = this;
     const intervalMs = limits.accessCheckMs;
+    const onTaken = (taken: TakenFile): void => this.onTaken(taken);
     if (tls !== undefined) {
       const certificates = new Certificates(tls, clock);
       this.certificates = certificates;
@@ -49,7 +52,7 @@ export class AccessControl {
         stats.certificateExpiresMs = certificates.expiresMs;
       };
       const files = (): readonly string[] => certificates.paths;
-      this.#reloads.push(new Reload({ what: "the certificate", files, take, intervalMs, logger }));
+      this.#reloads.push(new Reload({ what: "the certificate", files, take, onTaken, intervalMs, logger }));
     }
     if (accessFile === undefined) return;
     let file = readAccess(accessFile);
@@ -68,7 +71,7 @@ export class AccessControl {
       file = changed;
     };
     const files = (): readonly string[] => [accessFile, ...keyFiles(file)];
-    this.#reloads.push(new Reload({ what: "the access file", files, take, intervalMs, logger }));
+    this.#reloads.push(new Reload({ what: "the access file", files, take, onTaken, intervalMs, logger }));
   }
 
   /** Looks at the files at once. Resolves when what has changed is taken or refused. */

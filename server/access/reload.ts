@@ -7,6 +7,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Logger } from "../telemetry/logger.ts";
 
@@ -16,10 +17,21 @@ export interface ReloadOptions {
   readonly what: string;
   /** The files at this moment. */
   readonly files: () => readonly string[];
+  /** Told of what was taken after the start. Default: nobody is. */
+  readonly onTaken?: (taken: TakenFile) => void;
   /** Takes what changed. What it throws is logged, and nothing has changed then. */
   readonly take: () => unknown;
   readonly intervalMs: number;
   readonly logger: Pick<Logger, "info" | "error">;
+}
+
+/** The first of the files that were taken anew. */
+export interface TakenFile {
+  /** What they are, for the log. */
+  readonly what: string;
+  readonly file: string;
+  /** `sha256:` and 64 hex digits. */
+  readonly digest: string;
 }
 
 /** Watches files. */
@@ -50,9 +62,10 @@ export class Reload {
   }
 
   async #check(): Promise<void> {
-    const { what, files, take, logger } = this.#options;
+    const { what, files, take, logger, onTaken } = this.#options;
+    const paths = files();
     const contents = await Promise.all(
-      files().map((file) =>
+      paths.map((file) =>
         readFile(file, "latin1").catch(
           (error: NodeJS.ErrnoException) => `${file} cannot be read: ${error.code}`,
         ),
@@ -65,7 +78,14 @@ export class Reload {
     try {
       // The first time as well: the file may have changed since it was taken at the start.
       await take();
-      if (!first) logger.info(`${what} was taken anew`);
+      if (first) return;
+      logger.info(`${what} was taken anew`);
+      const [[file = "", content = ""] = []] = paths.map((path, at) => [path, contents[at]]);
+      onTaken?.({
+        what,
+        file,
+        digest: `sha256:${createHash("sha256").update(content, "latin1").digest("hex")}`,
+      });
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       logger.error({ problem }, `${what} has changed and cannot be used; the one before still serves`);

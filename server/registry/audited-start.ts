@@ -79,6 +79,9 @@ export async function noteRestored(
   for (const problem of problems) await audit.note({ ...base, detail: problem }, "STORE_UNAVAILABLE");
 }
 
+/** By how much the clocks that the book and the log are kept by may differ. */
+const clockSlackMs = 10_000;
+
 /** Makes an entry of each module that was put in quarantine while no server could say so: its supervisor did that. */
 export async function noteQuarantined(
   audit: AuditLog,
@@ -88,8 +91,9 @@ export async function noteQuarantined(
     const { digest, sinceMs, why } = found;
     const action = "quarantine/hold";
     // One that was said before is not news at every start.
+    const saidMs = Math.floor(sinceMs) - clockSlackMs;
     const said = await audit
-      .list({ action, target: digest, sinceMs: Math.floor(sinceMs), outcome: auditOk }, 1)
+      .list({ action, target: digest, sinceMs: saidMs, outcome: auditOk }, 1)
       .catch(() => undefined);
     if (said === undefined || said.entries.length > 0) continue;
     const target = moduleTarget({ ...entry, digest });

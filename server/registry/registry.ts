@@ -148,11 +148,12 @@ export class Registry {
     });
   }
 
-  /** Judges the signatures of all modules by the keys that are known now. Those that do not count any more run no longer. */
-  checkSignatures(): Promise<void> {
+  /** Judges the signatures of all modules by the keys that are known now. Those that do not count any more run no longer. @returns those */
+  checkSignatures(): Promise<readonly ModuleEntry[]> {
     return this.#turnstile.run(async () => {
       const refused = await this.signatures.check(this.modules.list());
       for (const entry of refused) this.rollouts.refused(entry);
+      return refused;
     });
   }
 

@@ -17,6 +17,9 @@ import { noRetry } from "./resilience-definition.ts";
 import { judge, type Rollout, type RolloutMode, type RolloutRule, type RolloutState } from "./rollout.ts";
 import type { Turnstile } from "./turnstile.ts";
 
+/** Why a rollout has ended that a call has ended. */
+export const askedFor = "it was asked for";
+
 /** A rollout to start. */
 export interface RolloutStart {
   readonly reference: string;
@@ -193,7 +196,7 @@ export class Rollouts {
 
   /** Makes the version that is tried the active one. @throws LeatError ROLLOUT_NOT_FOUND, or as ActivateModule does */
   promote(name: string): Promise<Rollout> {
-    return this.#turnstile.run(() => this.#promoteNow(this.#mustRun(name), "it was asked for"));
+    return this.#turnstile.run(() => this.#promoteNow(this.#mustRun(name), askedFor));
   }
 
   async #promoteNow(rollout: Rollout, why: string): Promise<Rollout> {
@@ -212,7 +215,7 @@ export class Rollouts {
   abort(name: string): Promise<Rollout> {
     return this.#turnstile.run(async () => {
       const rollout = this.#mustRun(name);
-      this.#end(rollout, "rolled_back", "it was asked for");
+      this.#end(rollout, "rolled_back", askedFor);
       return rollout;
     });
   }

@@ -127,6 +127,8 @@ export class AuditLog {
   #waiting: EndedChange[] = [];
   #writing: Promise<void> | undefined;
   #bounds: AuditBounds | undefined;
+  /** Why it could not be written when that was last tried. */
+  #problem: string | undefined;
   #minuteBegan = Number.NEGATIVE_INFINITY;
   #refusals = 0;
   /** Refusals without an entry since the last one that has one. */
@@ -151,6 +153,7 @@ export class AuditLog {
       // What could not be written before goes first, so that changes do not pile up that have no entry.
       await this.#flush();
       await this.#parts.client.call("beginAudit", { id: intent, draft });
+      this.#works();
       return { change, intent };
     } catch (error) {
       this.#failed(error);
@@ -313,6 +316,7 @@ export class AuditLog {
         this.#waiting.unshift(...ended);
         throw error;
       }
+      this.#works();
       for (const { draft } of ended) this.stats.entries[draft.outcome === auditOk ? "ok" : "failed"]++;
     }
     if (this.#tooMany()) await this.#retain();
@@ -371,10 +375,17 @@ export class AuditLog {
     });
   }
 
+  /** One line for each new problem: whoever calls while the disk is full must not fill the log. */
   #failed(error: unknown): void {
     this.stats.failures++;
     const problem = problemOf(error);
-    this.#parts.logger?.error({ problem, waiting: this.#waiting.length }, "the audit log cannot be written");
+    if (problem !== this.#problem) this.#parts.logger?.error({ problem }, "the audit log cannot be written");
+    this.#problem = problem;
+  }
+
+  #works(): void {
+    if (this.#problem !== undefined) this.#parts.logger?.info("the audit log can be written again");
+    this.#problem = undefined;
   }
 }
 
