@@ -219,12 +219,12 @@ describe("while a rollout runs", () => {
     const wasm = await moduleBytes("uppercase");
     const { modules } = kit.leat;
     for (const change of [
-      modules.activateModule({ reference: `${name}@2` }),
-      modules.rollbackModule({ name }),
-      modules.loadModule({ name, version: "3", wasm }),
-      modules.startRollout({ reference: `${name}@2`, share: 0.5 }),
+      () => modules.activateModule({ reference: `${name}@2` }),
+      () => modules.rollbackModule({ name }),
+      () => modules.loadModule({ name, version: "3", wasm }),
+      () => modules.startRollout({ reference: `${name}@2`, share: 0.5 }),
     ])
-      await expect(change).rejects.toMatchObject({ reason: "ROLLOUT_UNDER_WAY" });
+      await expect(change()).rejects.toMatchObject({ reason: "ROLLOUT_UNDER_WAY" });
     await expect(modules.unloadModule({ reference: `${name}@2` })).rejects.toMatchObject({
       reason: "MODULE_IN_USE",
     });
