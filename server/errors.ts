@@ -94,6 +94,16 @@ export const catalogue = {
     "FAILED_PRECONDITION",
     (d: { module: string; problem: string }) => `module ${d.module} refused its configuration: ${d.problem}`,
   ),
+  MODULE_SCHEMA_INVALID: entry(
+    "INVALID_ARGUMENT",
+    (d: { at: string; problem: string }) =>
+      `the module's configuration schema is not valid: ${d.at}: ${d.problem}`,
+  ),
+  MODULE_CONFIG_REFUSED: entry(
+    "FAILED_PRECONDITION",
+    (d: { module: string; field: string; problem: string }) =>
+      `the schema of module ${d.module} refuses ${d.field}: ${d.problem}`,
+  ),
   MODULE_NOT_FOUND: entry("NOT_FOUND", (d: { module: string }) => `no module ${d.module}`),
   MODULE_AMBIGUOUS: entry(
     "INVALID_ARGUMENT",

@@ -67,6 +67,12 @@ export interface Limits {
   maxResultRecords: number;
   /** A module's configuration for one stage, as JSON. Default 64 KiB. */
   maxConfigBytes: number;
+  /** The schema of a module's configuration. Default 16 KiB. */
+  maxConfigSchemaBytes: number;
+  /** How deep the JSON of such a schema nests. Default 32. */
+  maxConfigSchemaDepth: number;
+  /** How long it takes at most to hold configurations against schemas. Default 1,000 ms. */
+  maxConfigCheckMs: number;
   /** How deep the conditions of one stage nest. Default 8. */
   maxConditionDepth: number;
   /** Conditions of one stage, each text of an `in` counted. Default 64: that many may be asked of each header of each record. */
@@ -291,6 +297,9 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxResultBytes: 16 * MiB,
   maxResultRecords: 100_000,
   maxConfigBytes: 64 * KiB,
+  maxConfigSchemaBytes: 16 * KiB,
+  maxConfigSchemaDepth: 32,
+  maxConfigCheckMs: 1_000,
   maxConditionDepth: 8,
   maxConditionTerms: 64,
   maxConditionBytes: 4 * KiB,

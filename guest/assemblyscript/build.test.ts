@@ -73,6 +73,22 @@ describe("buildModule", () => {
     expect(JSON.parse(await readFile(`${outFile}.map`, "utf8")).sources).toContain("mapped.ts");
   });
 
+  test("puts a schema of the configuration into the module", async () => {
+    const entry = await source(
+      "schema.ts",
+      `${imports}export function transform(record: Record, out: Out): void { out.pass(record); }`,
+    );
+    const configSchema = await source(
+      "config.schema.json",
+      `{"type":"object","description":"${"a".repeat(200)}"}`,
+    );
+    const { wasm } = await buildModule({ entry, configSchema });
+    const module = await WebAssembly.compile(new Uint8Array(wasm));
+    const [section] = WebAssembly.Module.customSections(module, "leat_config_schema");
+    expect(new TextDecoder().decode(section)).toBe(await readFile(configSchema, "utf8"));
+    await expect(buildModule({ entry, configSchema: entry })).rejects.toThrow(/schema\.ts is not JSON/);
+  });
+
   test("a module without configure refuses every key", async () => {
     const entry = await source(
       "bare.ts",

@@ -24,6 +24,8 @@ export interface BuildOptions {
   names?: boolean;
   /** Use 16-byte vector instructions. Default true. */
   simd?: boolean;
+  /** A file with the JSON Schema of the module's configuration, which a host holds configurations against. Default: none. */
+  configSchema?: string;
   /** The entry exports the whole ABI itself, and the kit only compiles it. Default false. */
   raw?: boolean;
 }
@@ -75,9 +77,11 @@ export async function buildModule(options: BuildOptions): Promise<BuiltModule> {
   const log = messages.join("").replace("Last converge was suboptimal.\n", "");
   if (result.error !== null)
     throw new BuildError(`${entry} does not compile: ${log || result.error.message}`);
-  const wasm = written.get("module.wasm");
-  if (!(wasm instanceof Uint8Array)) throw new BuildError(`${entry}: the compiler gave no module`);
-  await refuseForeignImports(entry, wasm);
+  const compiled = written.get("module.wasm");
+  if (!(compiled instanceof Uint8Array)) throw new BuildError(`${entry}: the compiler gave no module`);
+  await refuseForeignImports(entry, compiled);
+  const { configSchema } = options;
+  const wasm = configSchema === undefined ? compiled : withSchema(compiled, await readSchema(configSchema));
   if (options.outFile !== undefined) await writeWhole(options.outFile, wasm);
   const text = written.get("module.wat");
   if (options.textFile !== undefined && text !== undefined) await writeWhole(options.textFile, text);
@@ -161,6 +165,27 @@ export function leat_transform(ptr: usize, len: usize): u64 {
   return abi.endBatch();
 }
 `;
+}
+
+async function readSchema(path: string): Promise<Uint8Array> {
+  const text = await readFile(path, "utf8").catch((error: Error) => {
+    throw new BuildError(`${path} cannot be read: ${error.message}`);
+  });
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    throw new BuildError(`${path} is not JSON: ${(error as Error).message}`);
+  }
+  return Buffer.from(text);
+}
+
+/** The module with a schema in a section of its own. Source: docs/guest-abi.md. */
+function withSchema(wasm: Uint8Array, schema: Uint8Array): Uint8Array {
+  const name = Buffer.from("leat_config_schema");
+  const length: number[] = [];
+  let rest = 1 + name.length + schema.length;
+  for (; rest >= 128; rest >>>= 7) length.push((rest & 127) | 128);
+  return Buffer.concat([wasm, Uint8Array.of(0, ...length, rest, name.length), name, schema]);
 }
 
 async function refuseForeignImports(entry: string, wasm: Uint8Array): Promise<void> {

@@ -17,6 +17,7 @@ Compiles an AssemblyScript file that exports \`transform\` (and \`configure\`) t
       --source-map      also write a source map beside the module
       --no-names        leave out function names: traps and profiles then show numbers
       --no-simd         use no 16-byte vector instructions
+      --config-schema FILE  put the JSON Schema of the configuration into the module
       --raw             the entry exports the whole ABI itself
   -h, --help            print this
 `;
@@ -32,6 +33,7 @@ function parseCommand(args: string[]): BuildOptions | undefined {
       "source-map": { type: "boolean", default: false },
       "no-names": { type: "boolean", default: false },
       "no-simd": { type: "boolean", default: false },
+      "config-schema": { type: "string" },
       raw: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -46,6 +48,7 @@ function parseCommand(args: string[]): BuildOptions | undefined {
     entry,
     outFile,
     ...(values["text-file"] === undefined ? {} : { textFile: values["text-file"] }),
+    ...(values["config-schema"] === undefined ? {} : { configSchema: values["config-schema"] }),
     sourceMap: values["source-map"],
     names: !values["no-names"],
     simd: !values["no-simd"],

@@ -28,6 +28,9 @@ export type ExampleName = (typeof exampleNames)[number];
 /** Those that export the whole ABI themselves. */
 const rawExamples: ReadonlySet<ExampleName> = new Set<ExampleName>(["uppercase-raw"]);
 
+/** Those with a schema of their configuration, in `modules/<name>.schema.json`. */
+const schemaExamples: ReadonlySet<ExampleName> = new Set<ExampleName>(["json-redact"]);
+
 const modulesDirectory = fileURLToPath(new URL("./modules/", import.meta.url));
 const distDirectory = fileURLToPath(new URL("./dist/", import.meta.url));
 
@@ -81,6 +84,7 @@ async function buildExample(name: ExampleName, path: string, sourcesMs: number):
   const { wasm } = await buildModule({
     entry: join(modulesDirectory, `${name}.ts`),
     raw: rawExamples.has(name),
+    ...(schemaExamples.has(name) && { configSchema: join(modulesDirectory, `${name}.schema.json`) }),
   });
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${randomUUID()}`;

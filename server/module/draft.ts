@@ -43,6 +43,8 @@ export class ModuleDraft {
   /** What the data count section announced. */
   announcedDataSegments: number | undefined;
   dataSegments = 0;
+  /** The JSON Schema of its configuration; empty where there is none. */
+  configSchema = "";
   /** Bodies in the code section. */
   bodyCount = 0;
   /** Replacements inside the section that is being read. */

@@ -12,6 +12,7 @@
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { applyPatches, growthOf, type Patch, resizeSection } from "./clamp.ts";
+import { isConfigSchema, readConfigSchema, refuseSchema } from "./config-schema.ts";
 import { ModuleDraft, type ModuleExport, type ModuleImport } from "./draft.ts";
 import { ByteReader } from "./reader.ts";
 import { type Section, sections } from "./sections.ts";
@@ -29,6 +30,8 @@ export interface InspectedModule {
    * the offset in a trap to get the offset in the bytes that were given.
    */
   readonly codeSectionShiftBytes: number;
+  /** The JSON Schema of its configuration; empty where it has none. */
+  readonly configSchema: string;
   /** The memory in pages of 64 KiB, after clamping; both 0 where the module has none. */
   readonly memory: { readonly initialPages: number; readonly maxPages: number };
 }
@@ -41,7 +44,7 @@ const customSectionId = 0;
  *
  * @param bytes - the binary; must not change while V8 compiles it
  * @throws LeatError - `MODULE_NOT_WASM`, `MODULE_MALFORMED`, `MODULE_TOO_LARGE`, `MODULE_LIMIT_EXCEEDED`,
- * `MODULE_FEATURE_REFUSED`, or `MODULE_IMPORT_FORBIDDEN` for the import of anything but a function
+ * `MODULE_FEATURE_REFUSED`, `MODULE_SCHEMA_INVALID`, or `MODULE_IMPORT_FORBIDDEN` for the import of anything but a function
  */
 export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): InspectedModule {
   if (bytes.length > limits.maxModuleBytes) {
@@ -60,6 +63,7 @@ export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): Insp
     exports: draft.exports,
     // Memory and tables, the only sections that change, stand before the code section.
     codeSectionShiftBytes: growthOf(patches),
+    configSchema: draft.configSchema,
     memory: draft.memory ?? { initialPages: 0, maxPages: 0 },
   };
 }
@@ -97,7 +101,7 @@ function readSections(draft: ModuleDraft): Patch[] {
       if (customSections > draft.limits.maxCustomSections) {
         draft.bound("maxCustomSections", customSections, "custom sections");
       }
-      skipCustomSection(reader);
+      readCustomSection(reader, draft);
       continue;
     }
     const section = sections.get(id);
@@ -126,9 +130,12 @@ function readSection(reader: ByteReader, section: Section, draft: ModuleDraft): 
   return [resizeSection(sizeStart, bodyStart, sizeBytes + growthOf(draft.patches)), ...draft.patches];
 }
 
-function skipCustomSection(reader: ByteReader): void {
+function readCustomSection(reader: ByteReader, draft: ModuleDraft): void {
   const outerEnd = reader.enter(reader.u32("the size of a custom section"), "a custom section");
-  reader.skip(reader.u32("the length of a custom section's name"), "a custom section's name");
+  if (isConfigSchema(reader)) {
+    if (draft.configSchema !== "") refuseSchema("#", "the module has more than one");
+    draft.configSchema = readConfigSchema(reader.bytes.subarray(reader.offset, reader.end), draft.limits);
+  }
   reader.offset = reader.end;
   reader.leave(outerEnd, "a custom section");
 }

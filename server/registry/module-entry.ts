@@ -29,6 +29,7 @@ export function moduleEntry(
     compileUs,
     imports: inspected.imports.map((wanted) => `${wanted.module}.${wanted.name}`),
     exports: inspected.exports.map((given) => given.name),
+    configSchema: inspected.configSchema,
   };
 }
 

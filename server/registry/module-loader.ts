@@ -93,6 +93,7 @@ export class ModuleLoader {
     const { code } = compiled;
     if (code.t === "compiled") this.#parts.onCompiled(compiled.compileUs);
     const entry = moduleEntry(load, { ...compiled, version, loadTimeMs: this.#parts.clock.nowMs() });
+    if (load.sampleConfigJson !== "") await this.#preparation.checkSampleConfig(entry, configJson);
     await this.#preparation.module(entry, compiled, configJson, load.sampleConfigJson !== "");
     const { signature } = admitted;
     if (load.dryRun) return { entry, alreadyLoaded: false, signature };

@@ -103,7 +103,7 @@ export class PipelineRevisions {
       definition.revision = (facts?.newest ?? 0) + 1;
       definition.updateTime = timestampFromMs(timeMs);
       const waits = options.whenHeld === "keep" && this.#waitsForRelease(definition);
-      const spec = waits ? undefined : await this.#preparation.pipeline(definition);
+      const spec = waits ? undefined : await this.#preparation.pipeline(definition, undefined, "call");
       if (options.validateOnly === true) return { definition, unchanged: false };
       const { name, revision } = definition;
       const { principal = "" } = options;

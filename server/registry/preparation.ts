@@ -7,6 +7,9 @@
 
 import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
+import { leatError } from "../errors.ts";
+import { printable } from "../module/printable.ts";
+import { ConfigChecker, type ConfigProblem } from "./config-checker.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import type { ReadyModule } from "./module-code.ts";
 import { aloneSpec } from "./module-entry.ts";
@@ -24,6 +27,17 @@ export interface PreparedPipeline {
   readonly spec: PipelineSpec | undefined;
 }
 
+/** The first problem with its path, and the others behind it. */
+function describeProblems(
+  root: string,
+  problems: readonly ConfigProblem[],
+): { field: string; problem: string } | undefined {
+  const [first, ...others] = problems;
+  if (first === undefined) return undefined;
+  const more = others.map(({ path, problem }) => `; ${root}${path}: ${problem}`);
+  return { field: printable(`${root}${first.path}`), problem: printable([first.problem, ...more].join("")) };
+}
+
 /** A stage as it is warmed up: the samples match no condition. */
 function forAll(stage: StageSpec): StageSpec {
   return { ...stage, when: undefined };
@@ -36,6 +50,7 @@ export class Preparation {
   readonly #pipelines: PipelineTable;
   readonly #builder: PipelineBuilder;
   readonly #warmUp: WarmUp;
+  readonly #configChecker: ConfigChecker;
 
   constructor(parts: RegistryParts, modules: ModuleCatalog, pipelines: PipelineTable) {
     this.#parts = parts;
@@ -43,6 +58,7 @@ export class Preparation {
     this.#pipelines = pipelines;
     this.#builder = new PipelineBuilder(parts, modules);
     this.#warmUp = new WarmUp(parts.places, parts.clock);
+    this.#configChecker = new ConfigChecker(parts.limits);
   }
 
   /**
@@ -79,17 +95,33 @@ export class Preparation {
     throw warmUpError(problem, spec);
   }
 
-  /** A pipeline, built and warmed. @throws LeatError as PutPipeline documents */
-  pipeline(definition: Pipeline, resolve?: ResolveModule): Promise<PipelineSpec> {
-    return this.stages(definition.name, readStages(definition, this.#parts.limits), resolve);
+  /**
+   * A pipeline, built and warmed.
+   *
+   * @param given - whether the definition comes with a call, or is stored already
+   * @throws LeatError as PutPipeline documents
+   */
+  pipeline(
+    definition: Pipeline,
+    resolve?: ResolveModule,
+    given: "call" | "stored" = "stored",
+  ): Promise<PipelineSpec> {
+    const where = given === "call" ? undefined : `pipelines.${definition.name}.stages`;
+    return this.stages(definition.name, readStages(definition, this.#parts.limits), where, resolve);
   }
 
-  /** As {@link pipeline}, of stages that were read already. */
+  /**
+   * As {@link pipeline}, of stages that were read already.
+   *
+   * @param where - what messages call the stages; undefined for the pipeline of a call that puts one
+   */
   async stages(
     name: string,
     stages: readonly StageDefinition[],
-    resolve?: ResolveModule,
+    where: string | undefined,
+    resolve: ResolveModule = (reference) => this.#modules.resolve(reference),
   ): Promise<PipelineSpec> {
+    await this.#checkConfigs(stages, where, resolve);
     const spec = await this.#builder.build(name, stages, resolve);
     const problem = await this.#warmUp.run({
       ...spec,
@@ -98,6 +130,37 @@ export class Preparation {
     });
     if (problem !== undefined) throw warmUpError(problem, spec);
     return spec;
+  }
+
+  /** @throws LeatError PIPELINE_INVALID or, of what is not being put, MODULE_CONFIG_REFUSED */
+  async #checkConfigs(
+    stages: readonly StageDefinition[],
+    where: string | undefined,
+    resolve: ResolveModule,
+  ): Promise<void> {
+    const asked = stages.flatMap(({ module, configJson }, index) => {
+      const { configSchema = "", name, version } = resolve(module);
+      return configSchema === ""
+        ? []
+        : [{ index, module: `${name}@${version}`, schema: configSchema, configJson }];
+    });
+    if (asked.length === 0) return;
+    const found = await this.#configChecker.check(asked);
+    for (const [place, { index, module }] of asked.entries()) {
+      const wrong = describeProblems(`${where ?? "pipeline.stages"}[${index}].config`, found[place] ?? []);
+      if (wrong === undefined) continue;
+      throw where === undefined
+        ? leatError("PIPELINE_INVALID", wrong)
+        : leatError("MODULE_CONFIG_REFUSED", { module, ...wrong });
+    }
+  }
+
+  /** @throws LeatError REQUEST_INVALID when a module's schema refuses the configuration that it is loaded with */
+  async checkSampleConfig({ configSchema = "" }: ModuleEntry, configJson: string): Promise<void> {
+    if (configSchema === "") return;
+    const [problems = []] = await this.#configChecker.check([{ schema: configSchema, configJson }]);
+    const wrong = describeProblems("sample_config_json", problems);
+    if (wrong !== undefined) throw leatError("REQUEST_INVALID", wrong);
   }
 
   /** Finds modules as they will be when a version is the active one. */

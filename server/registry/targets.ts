@@ -132,7 +132,7 @@ export class Targets {
   async #buildInline(key: string, modules: readonly string[]): Promise<ServingPipeline> {
     const pipeline = inlineDefinition(modules, (module) => this.#modules.resolve(module).name);
     const stages = readStages(pipeline, this.#parts.limits);
-    const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages);
+    const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages, "inline.modules");
     return this.#pipelines.addInline(key, spec);
   }
 }

@@ -54,7 +54,7 @@ export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof 
     listModules: ({ name }) => ({
       modules: registry.modules
         .list(name === "" ? undefined : name)
-        .map((entry) => describeModule(registry, entry)),
+        .map((entry) => ({ ...describeModule(registry, entry), configSchemaJson: "" })),
       quarantined:
         name === ""
           ? registry
@@ -141,6 +141,7 @@ function describeModule(
     active: registry.modules.isActive(entry),
     usedBy: registry.usersOf(entry),
     problem: registry.modules.problemOf(digest) ?? "",
+    configSchemaJson: entry.configSchema ?? "",
     ...(signature && {
       signature: describeSignature(entry, signature, registry.signatures.isRefused(entry)),
     }),

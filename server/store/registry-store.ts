@@ -19,6 +19,8 @@ export interface StoredModule {
   readonly compileUs: number;
   readonly imports: readonly string[];
   readonly exports: readonly string[];
+  /** The JSON Schema of its configuration. Empty or unset where it has none. */
+  readonly configSchema?: string;
 }
 
 /** A version that was loaded once. Its name and version mean these bytes for ever. */

@@ -30,6 +30,7 @@ interface ModuleRow {
   readonly compile_us: number;
   readonly imports: string;
   readonly exports: string;
+  readonly config_schema: string;
 }
 
 /** Modules, their activations, and pipelines, in one open database. */
@@ -122,8 +123,8 @@ export class RegistryTable {
   #load(loaded: StoredModule): void {
     this.#run(
       `INSERT OR REPLACE INTO module_versions
-        (name, version, digest, size_bytes, abi, load_time_ms, compile_us, imports, exports)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        (name, version, digest, size_bytes, abi, load_time_ms, compile_us, imports, exports, config_schema)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         loaded.name,
         loaded.version,
@@ -134,6 +135,7 @@ export class RegistryTable {
         Math.round(loaded.compileUs),
         JSON.stringify(loaded.imports),
         JSON.stringify(loaded.exports),
+        loaded.configSchema ?? "",
       ],
     );
   }
@@ -188,5 +190,6 @@ function module(row: ModuleRow): StoredModule {
     compileUs: row.compile_us,
     imports: JSON.parse(row.imports) as string[],
     exports: JSON.parse(row.exports) as string[],
+    configSchema: row.config_schema,
   };
 }

@@ -96,6 +96,7 @@ const migrations: readonly string[] = [
     PRIMARY KEY (name, version)
   ) STRICT, WITHOUT ROWID;`,
   auditMigration,
+  "ALTER TABLE module_versions ADD COLUMN config_schema TEXT NOT NULL DEFAULT '';",
 ];
 
 /** The version of files that this program writes. */

@@ -51,8 +51,13 @@ const below: Readonly<Record<string, readonly string[]>> = {
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
     from: /^server\/(?:registry\/.*|server\.ts|core\.ts|data-path\.ts)$/,
-    to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect|inspect-apart)\.ts$/,
+    to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect|inspect-apart|printable)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
+  },
+  {
+    from: /^server\/cli\/module\/schema\.ts$/,
+    to: /^server\/module\/(?:config-schema|inspect)\.ts$/,
+    why: "the command writes the section that inspection reads",
   },
 ];
 

@@ -12,6 +12,7 @@ import { addListCommand } from "./list.ts";
 import { addLoadCommand } from "./load.ts";
 import { addReleaseCommand } from "./release.ts";
 import { addRollbackCommand } from "./rollback.ts";
+import { addSchemaCommands } from "./schema.ts";
 import { addShowCommand } from "./show.ts";
 import { addSignCommand } from "./sign.ts";
 import { addUnloadCommand } from "./unload.ts";
@@ -41,6 +42,7 @@ export function addModuleCommands(program: Command): void {
   addShowCommand(module);
   addReleaseCommand(module);
   addUnloadCommand(module);
+  addSchemaCommands(module);
   addKeygenCommand(module);
   addSignCommand(module);
   addVerifyCommand(module);

@@ -7,18 +7,22 @@
 import type { Command } from "commander";
 import { withLeat } from "../connection.ts";
 import { addressOption, jsonOption } from "../options.ts";
-import { formatFields, formatSize, print } from "../text-table.ts";
+import { formatFields, formatSize, print, printable } from "../text-table.ts";
 import { loadTime, problemFields, quarantineFields, signatureFields } from "./describe.ts";
 
 /** Adds `module show`. */
 export function addShowCommand(module: Command): void {
   module
     .command("show <MODULE>")
-    .description("show one module: its imports, exports and who uses it")
+    .description("show one module: its imports, exports, who uses it, and the schema of its configuration")
     .addOption(jsonOption())
     .addOption(addressOption())
     .addHelpText("after", "\nExamples:\n  leat module show redact\n  leat module show redact@1.2.0 --json")
     .action(show);
+}
+
+function indented(json: string): string {
+  return JSON.stringify(JSON.parse(json), undefined, 2).split("\n").map(printable).join("\n");
 }
 
 async function show(reference: string, options: { json?: boolean }, command: Command): Promise<void> {
@@ -49,5 +53,7 @@ async function show(reference: string, options: { json?: boolean }, command: Com
         ["used by", module.usedBy.join(", ")],
       ]),
     );
+    if (module.configSchemaJson !== "")
+      await print(`\nschema of the configuration:\n${indented(module.configSchemaJson)}\n`);
   });
 }

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { randomUUID } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { CommandError } from "../failure.ts";
 import { print } from "../text-table.ts";
+import { replaceFile } from "./replace-file.ts";
 
 interface SignOptions {
   readonly key: string;
@@ -51,7 +51,7 @@ async function sign(file: string, { key, output, detached = false }: SignOptions
     detached ? signDetached(wasm, secret, defaultLimits) : signModule(wasm, secret, defaultLimits),
   );
   const to = output ?? (detached ? `${file}.sig` : file);
-  await replace(to, signed);
+  await replaceFile(to, signed);
   await print(`signed ${file} with ${shownKeyId(secret.public.id)}: wrote ${to}\n`);
 }
 
@@ -61,17 +61,5 @@ async function named<T>(file: string, read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (error) {
     throw new CommandError(`${file}: ${(error as Error).message}`);
-  }
-}
-
-/** Writes beside the file and renames, so that no half of a module ever stands there. */
-async function replace(path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.${randomUUID()}`;
-  try {
-    await writeFile(beside, bytes);
-    await rename(beside, path);
-  } catch (error) {
-    await rm(beside, { force: true });
-    throw error;
   }
 }
