@@ -33,10 +33,7 @@ export interface Limits {
   maxExports: number;
   /** Tables of a module. Default 4. */
   maxTables: number;
-  /**
-   * Entries of one table; a larger declared maximum is lowered to this. Also bounds the entries of
-   * all element segments together. Default 100,000.
-   */
+  /** Entries of one table; a larger declared maximum is lowered to this. Also bounds the entries of all element segments together. Default 100,000. */
   maxTableEntries: number;
   /** Globals of a module. Default 10,000. */
   maxGlobals: number;
@@ -172,10 +169,7 @@ export interface Limits {
   isolatedIdleMs: number;
   /** Batches handed to a worker ahead of the one it runs. Default 16. */
   maxWorkerQueue: number;
-  /**
-   * HTTP/2's flow-control window of each stream on the gRPC port, and of each connection: what a producer may send
-   * ahead of what the server has read. Default 1 MiB.
-   */
+  /** HTTP/2's flow-control window of each stream on the gRPC port, and of each connection: what a producer may send ahead of what the server has read. Default 1 MiB. */
   streamWindowBytes: number;
   /** The input of one shared-memory slot; a larger batch goes by transfer. Default 128 KiB. */
   slotInputBytes: number;
