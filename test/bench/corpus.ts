@@ -156,8 +156,31 @@ const crossing: Group = {
   ],
 };
 
+const isolation: Group = {
+  name: "isolation",
+  title: `A pipeline in a process of its own beside one in a thread, uppercase, ${batchText}`,
+  runs: [
+    streamRun("leat"),
+    streamRun("leat", { isolated: true }),
+    streamRun("leat", { window: 1 }),
+    streamRun("leat", { isolated: true, window: 1 }),
+  ],
+  cases: [
+    ratioOfRates("isolation/rate", "stream:leat-isolated", "stream:leat", 0.5, "records/s ÷ in a thread"),
+    {
+      name: "isolation/time",
+      measure: "what a batch takes longer, one at a time",
+      unit: "µs",
+      goal: { bound: "at most", value: 200 },
+      runs: ["stream:leat-window-1", "stream:leat-isolated-window-1"],
+      figure: (of) =>
+        1e6 / rate(of("stream:leat-isolated-window-1")) - 1e6 / rate(of("stream:leat-window-1")),
+    },
+  ],
+};
+
 /** All groups, in the order in which they run. */
-export const corpus: readonly Group[] = [stream, unary, batcher, kit, stages, crossing];
+export const corpus: readonly Group[] = [stream, unary, batcher, kit, stages, crossing, isolation];
 
 function streamCpuCase(name: string, echo: string, measure: string): Case {
   return {

@@ -5,7 +5,7 @@
  */
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { LoadModuleRequestSchema, PutPipelineRequestSchema } from "@leat/proto";
+import { Isolation, LoadModuleRequestSchema, PutPipelineRequestSchema } from "@leat/proto";
 import { nodeFlags } from "@leat/server";
 import { Child } from "../child.ts";
 import type { LoadHandlers } from "../load/load.ts";
@@ -49,6 +49,7 @@ export interface StageSetUp {
   module: string;
   batchTimeoutMs?: number;
   recordTimeoutMs?: number;
+  isolation?: Isolation;
 }
 
 /** What a Leat server is to hold. */
@@ -71,7 +72,12 @@ export async function setUpLeat(address: string, setUp: LeatSetUp): Promise<void
     const request = create(PutPipelineRequestSchema, {
       pipeline: {
         name,
-        stages: stages.map(({ module, ...limits }, index) => ({ name: `stage-${index}`, module, limits })),
+        stages: stages.map(({ module, isolation = Isolation.UNSPECIFIED, ...limits }, index) => ({
+          name: `stage-${index}`,
+          module,
+          isolation,
+          limits,
+        })),
       },
     });
     await client.call(

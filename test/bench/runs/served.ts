@@ -5,7 +5,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { type Target, TargetSchema } from "@leat/proto";
+import { Isolation, type Target, TargetSchema } from "@leat/proto";
 import type { Child } from "../child.ts";
 import type { LoadOrder } from "../load/load.ts";
 import type { SdkOrder } from "../load/sdk.ts";
@@ -34,16 +34,27 @@ export interface ReadyServer {
   expect: "echo" | "uppercase";
 }
 
+/** How Leat's pipeline is made. */
+export interface ServerSetUp {
+  /** How many uppercase stages it has. Default 1. */
+  stages?: number;
+  /** Whether it runs in a process of its own. Default false. */
+  isolated?: boolean;
+}
+
 /** Starts a server; Leat gets a pipeline of so many uppercase stages. */
 export async function readyServer(
   name: SubjectName,
-  options: { stages?: number; extraFlags?: readonly string[] } = {},
+  options: ServerSetUp & { extraFlags?: readonly string[] } = {},
 ): Promise<ReadyServer> {
   const subject = await startSubject(name, { extraFlags: options.extraFlags ?? [] });
   try {
     const address = await subject.ask("address");
     if (name === "leat") {
-      const stages = Array.from({ length: options.stages ?? 1 }, () => ({ module: "uppercase" }));
+      const stages = Array.from({ length: options.stages ?? 1 }, () => ({
+        module: "uppercase",
+        isolation: options.isolated === true ? Isolation.PROCESS : Isolation.UNSPECIFIED,
+      }));
       await setUpLeat(address, {
         modules: { uppercase: await loadUppercase("uppercase") },
         pipelines: { [uppercasePipeline]: stages },
@@ -58,8 +69,8 @@ export async function readyServer(
 }
 
 /** One stream whose window is kept full. */
-export function streamOrder({ address, target, expect }: ReadyServer): StreamOrder {
-  return { kind: "stream", address, target, expect, window: streamWindow };
+export function streamOrder({ address, target, expect }: ReadyServer, window = streamWindow): StreamOrder {
+  return { kind: "stream", address, target, expect, window };
 }
 
 /** Many callers of one record each. */
@@ -67,10 +78,20 @@ export function unaryOrder({ address, target, expect }: ReadyServer): UnaryOrder
   return { kind: "unary", address, target, expect, callers: unaryCallers };
 }
 
-/** Measures a server with one stream whose window is kept full. The unit is a batch. */
-export function streamRun(name: SubjectName, options: { stages?: number } = {}): Run {
-  const suffix = options.stages ? `-${options.stages}` : "";
-  return servedRun(`stream:${name}${suffix}`, "batch", name, options, streamOrder);
+/**
+ * Measures a server with one stream whose window is kept full. The unit is a batch.
+ *
+ * @param window - batches unanswered at once. Default {@link streamWindow}
+ */
+export function streamRun(name: SubjectName, options: ServerSetUp & { window?: number } = {}): Run {
+  const suffix = [
+    options.stages === undefined ? "" : `-${options.stages}`,
+    options.isolated === true ? "-isolated" : "",
+    options.window === undefined ? "" : `-window-${options.window}`,
+  ].join("");
+  return servedRun(`stream:${name}${suffix}`, "batch", name, options, (server) =>
+    streamOrder(server, options.window),
+  );
 }
 
 /** Measures a server with many callers of one record each. The unit is a call. */
@@ -93,7 +114,7 @@ function servedRun(
   name: string,
   unit: string,
   subjectName: SubjectName,
-  options: { stages?: number },
+  options: ServerSetUp,
   order: (server: ReadyServer) => LoadOrder,
 ): Run {
   return {
