@@ -78,6 +78,8 @@ export interface Core {
   readonly places: Workplaces;
   readonly registry: Registry;
   readonly engine: Engine;
+  /** What is asked of modules' signatures. */
+  readonly policy: SignaturePolicy;
   /** All figures in Prometheus's text format. */
   prometheusText(): Promise<string>;
   /** Looks at the files of signing keys at once. Resolves when what has changed is taken or refused. */
@@ -104,7 +106,7 @@ export function makeCore(options: CoreOptions): Core {
     health: { changed: () => health.changed(), workerStopped: () => health.workerStopped() },
   });
   const health: HealthBoard = makeHealth(options, { registry, breakers, quarantine, stats });
-  readFigures(stats, registry, options.deadLetters);
+  readFigures(stats, registry, options);
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => {
@@ -138,14 +140,15 @@ export function makeCore(options: CoreOptions): Core {
     places,
     registry,
     engine,
+    policy: options.policy,
     prometheusText: () => {
       refresh();
       return metrics.prometheusText();
     },
-    checkSigningKeys: async () => keys?.check(),
+    checkSigningKeys: () => keys.check(),
     close: async () => {
       stopChecks?.();
-      keys?.close();
+      keys.close();
       options.access.close();
       await places.close();
       await options.audit.close();
@@ -165,11 +168,17 @@ function openQuarantine({ supervision, clock, logger }: CoreOptions): Quarantine
 }
 
 /** Lets the figures show what the registry and the store know. */
-function readFigures(stats: Stats, registry: Registry, deadLetters: DeadLetterStore): void {
+function readFigures(
+  stats: Stats,
+  registry: Registry,
+  { deadLetters, policy }: Pick<CoreOptions, "deadLetters" | "policy">,
+): void {
   stats.quarantined = () =>
     registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
   stats.rollouts = () => registry.rollouts.figures();
   stats.signatures.refused = () => registry.signatures.refusedCount;
+  stats.signatures.expiring = () =>
+    policy.keys.flatMap(({ name, notAfterMs }) => (notAfterMs === undefined ? [] : [{ name, notAfterMs }]));
   stats.deadLetters = () => ({ ...deadLetters.kept, failed: deadLetters.status.t === "failed" });
 }
 
@@ -215,8 +224,7 @@ function checkCallers(engine: Engine, intervalMs: number): () => void {
 }
 
 /** Takes the keys anew when their files change, and judges the modules that are loaded by them. */
-function watchKeys({ policy, limits, logger, audit }: CoreOptions, registry: Registry): Reload | undefined {
-  if (policy.files.length === 0) return undefined;
+function watchKeys({ policy, limits, logger, audit }: CoreOptions, registry: Registry): Reload {
   let refused: readonly ModuleEntry[] = [];
   return new Reload({
     what: "the list of signing keys",
@@ -225,7 +233,10 @@ function watchKeys({ policy, limits, logger, audit }: CoreOptions, registry: Reg
       policy.reload();
       refused = await registry.checkSignatures();
     },
-    onTaken: (taken) => noteKeys(audit, taken, refused),
+    onTaken: (taken) => {
+      // A policy that has no list any more is no file that was taken.
+      if (taken.file !== "") noteKeys(audit, taken, refused);
+    },
     intervalMs: limits.accessCheckMs,
     logger,
   });

@@ -24,7 +24,6 @@ import { noteHeld, noteRollout } from "./registry/audited-events.ts";
 import { ModuleSignatures } from "./registry/module-signatures.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
-import { refusalOf } from "./registry/standing.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import { type Workplace, Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
@@ -269,7 +268,8 @@ function refusalBefore(
   if (crossing.cancelledMs !== undefined) return leatError("CANCELLED");
   if ((quarantine.empty && signatures.noneRefused) || crossing.purpose !== "serve") return undefined;
   for (const { digest, module, version } of crossing.pipeline.spec.stages) {
-    const refused = refusalOf({ quarantine, signatures }, { digest, name: module, version });
+    const refused =
+      quarantine.refusal(digest, `${module}@${version}`) ?? signatures.refusalToRun(module, version, digest);
     if (refused !== undefined) return refused;
   }
   return undefined;

@@ -95,6 +95,12 @@ export interface LeatServer extends AsyncDisposable {
   readonly deadLetters: DeadLetterStore;
   /** Looks at the files of certificates, access and signing keys at once, rather than at the next `accessCheckMs`. Resolves when what has changed is taken or refused. */
   checkAccessFiles(): Promise<void>;
+  /**
+   * Asks something else of modules' signatures from now on. Resolves when all that is loaded is judged by it.
+   *
+   * @throws ConfigError when the keys cannot be used: nothing has changed then
+   */
+  useSignatures(options: SignatureOptions): Promise<void>;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
   /** Ends at once: calls in flight fail. */
@@ -267,6 +273,11 @@ class RunningServer implements LeatServer {
 
   async checkAccessFiles(): Promise<void> {
     await Promise.all([this.#access.check(), this.#core.checkSigningKeys()]);
+  }
+
+  async useSignatures(options: SignatureOptions): Promise<void> {
+    this.#core.policy.use(options);
+    await this.registry.checkSignatures();
   }
 
   drain(): Promise<void> {

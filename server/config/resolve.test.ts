@@ -236,3 +236,26 @@ describe("TLS and access", () => {
     expect(() => resolveConfig(folder.sources)).toThrow(problem);
   });
 });
+
+describe("the policy of signatures", () => {
+  test("takes its list of keys from beside the file that names it", () => {
+    using folder = folderWith("signatures: { policy: warn, keys: keys.yaml }\n");
+    const { signatures, warnings } = resolveConfig(folder.sources);
+    expect(signatures).toEqual({ mode: "warn", keysFile: join(folder.path, "keys.yaml") });
+    expect(warnings).toEqual([]);
+  });
+
+  test.each(["warn", "require"])("%s without a list is refused", (policy) => {
+    using folder = folderWith(`signatures: { policy: ${policy} }\n`);
+    expect(() => resolveConfig(folder.sources)).toThrow(
+      `signatures.keys: is not set; signatures.policy is ${policy}, and needs the list`,
+    );
+  });
+
+  test("that looks at nothing, beside a list, is warned of", () => {
+    using folder = folderWith("signatures: { keys: keys.yaml }\n");
+    expect(resolveConfig(folder.sources).warnings).toEqual([
+      "signatures.keys is set, and signatures.policy is off: no signature is looked at",
+    ]);
+  });
+});

@@ -213,6 +213,10 @@ function combine(
       return written === undefined ? undefined : resolve(folder, written);
     });
   const http = last(({ http }) => http?.address) ?? defaultHttpAddress;
+  const signatures = signaturesOf(
+    last(({ signatures: written }) => written?.policy),
+    path(({ signatures: written }) => written?.keys),
+  );
   return {
     grpc: last(({ grpc }) => grpc?.address) ?? defaultGrpcAddress,
     http: http === false ? undefined : http,
@@ -224,10 +228,7 @@ function combine(
       clientAuth: last(({ tls }) => tls?.clientAuth),
     }),
     accessFile: path(({ access }) => access),
-    signatures: signaturesOf(
-      last(({ signatures }) => signatures?.policy),
-      path(({ signatures }) => signatures?.keys),
-    ),
+    signatures,
     insecureExpose: last(({ insecure }) => insecure?.expose) ?? false,
     modulesFolder: path(({ modules }) => modules),
     pipelinesFile: path(({ pipelines }) => pipelines),
@@ -248,7 +249,7 @@ function combine(
       sampleRatio: last(({ telemetry }) => telemetry?.sampleRatio),
     }),
     file,
-    warnings: mistypedVariables(env),
+    warnings: [...mistypedVariables(env), ...unusedKeys(signatures)],
   };
 }
 
@@ -272,6 +273,11 @@ function signaturesOf(
   if (mode === "off" || keysFile !== undefined) return { mode, keysFile };
   const problem = `is not set; signatures.policy is ${mode}, and needs the list of keys whose signatures count`;
   throw new ConfigError([{ where: "", key: "signatures.keys", problem }]);
+}
+
+function unusedKeys({ mode, keysFile }: ResolvedConfig["signatures"]): string[] {
+  const unused = mode === "off" && keysFile !== undefined;
+  return unused ? ["signatures.keys is set, and signatures.policy is off: no signature is looked at"] : [];
 }
 
 function combineLimits(

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { textOf } from "../../test/repository/source-files.ts";
+import { readPublicKey } from "../signing/keys.ts";
 import { parseSigningKeys } from "./signing-keys.ts";
 
 const parse = (yaml: string) => parseSigningKeys(yaml, "keys.yaml", 4);
@@ -38,6 +40,20 @@ describe("a list of signing keys", () => {
         revoked: true,
       }),
     ]);
+  });
+
+  test("in the documentation is one, with a key that is one", () => {
+    const [, list = ""] =
+      /^```yaml\n(# signing-keys\.yaml\n.*?)^```/ms.exec(textOf("docs/security.md")) ?? [];
+    const keys = parse(list);
+    expect(keys.map(({ name }) => name)).toEqual([
+      "release-2026",
+      "release-2025",
+      "build-server",
+      "old-laptop",
+    ]);
+    for (const { source } of keys)
+      if ("inline" in source) expect(() => readPublicKey(Buffer.from(source.inline))).not.toThrow();
   });
 
   test.each([

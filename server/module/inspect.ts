@@ -47,14 +47,7 @@ const customSectionId = 0;
  * `MODULE_FEATURE_REFUSED`, `MODULE_SCHEMA_INVALID`, or `MODULE_IMPORT_FORBIDDEN` for the import of anything but a function
  */
 export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): InspectedModule {
-  if (bytes.length > limits.maxModuleBytes) {
-    throw leatError("MODULE_TOO_LARGE", {
-      limit: "maxModuleBytes",
-      value: limits.maxModuleBytes,
-      measured: bytes.length,
-    });
-  }
-  checkHeader(bytes);
+  checkSizeAndHeader(bytes, limits);
   const draft = new ModuleDraft(bytes, limits);
   const patches = readSections(draft);
   return {
@@ -68,7 +61,15 @@ export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): Insp
   };
 }
 
-function checkHeader(bytes: Uint8Array): void {
+/** What costs nothing to check. @throws LeatError MODULE_TOO_LARGE, MODULE_NOT_WASM */
+export function checkSizeAndHeader(
+  bytes: Uint8Array,
+  { maxModuleBytes }: Pick<Limits, "maxModuleBytes">,
+): void {
+  if (bytes.length > maxModuleBytes) {
+    const measured = { limit: "maxModuleBytes", value: maxModuleBytes, measured: bytes.length };
+    throw leatError("MODULE_TOO_LARGE", measured);
+  }
   const start = Array.from(bytes.subarray(0, headerBytes));
   const hex = start.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
   const problem = headerProblem(start, hex);

@@ -7,6 +7,7 @@
 import { leatError } from "../errors.ts";
 import { checkAbi } from "../module/abi.ts";
 import { digestOf } from "../module/compile.ts";
+import { checkSizeAndHeader } from "../module/inspect.ts";
 import { inspectApart } from "../module/inspect-apart.ts";
 import type { ActivationCause, RegistryStep } from "../store/registry-store.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
@@ -77,6 +78,7 @@ export class ModuleLoader {
     if (load.version !== "") checkName("version", load.version);
     const { limits } = this.#parts;
     const configJson = readConfig(load.sampleConfigJson, "sample_config_json", limits);
+    checkSizeAndHeader(load.wasm, limits);
     const digest = await digestOf(load.wasm);
     const version = load.version === "" ? digest.slice(7, 19) : load.version;
     const same = this.#modules.find(load.name, version);

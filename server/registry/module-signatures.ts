@@ -74,6 +74,8 @@ export class ModuleSignatures {
   readonly #signatures = new Map<string, ModuleSignature>();
   /** Those of them that must not run. */
   readonly #refused = new Set<string>();
+  /** Those that nobody could look at although a signature is required, since their binary cannot be read. */
+  readonly #unseen = new Set<string>();
   /** Called when another module, or one module less, is kept from running. */
   onRefused: () => void = () => {};
 
@@ -83,7 +85,7 @@ export class ModuleSignatures {
 
   /** Whether no loaded module is kept from running. */
   get noneRefused(): boolean {
-    return this.#refused.size === 0;
+    return this.#refused.size === 0 && this.#unseen.size === 0;
   }
 
   /** What is wrong with each module that is kept from running. */
@@ -162,12 +164,14 @@ export class ModuleSignatures {
   /** Keeps the signature of a version that is loaded now. */
   keep(entry: ModuleEntry, signature: ModuleSignature): void {
     this.#signatures.set(nameOf(entry), signature);
+    if (this.#unseen.delete(nameOf(entry))) this.onRefused();
     this.#refuse(entry, signature);
   }
 
   /** Forgets a version that is loaded no more. */
   forget(entry: ModuleEntry): void {
     this.#signatures.delete(nameOf(entry));
+    this.#unseen.delete(nameOf(entry));
     if (this.#refused.delete(nameOf(entry))) this.onRefused();
   }
 
@@ -218,14 +222,18 @@ export class ModuleSignatures {
     for (;;) {
       const signature = this.of(entry);
       if (signature === undefined) return;
-      if (policy.mode === "off") return this.keep(entry, { ...signature, judgement: undefined });
-      const { keys } = policy;
+      const { keys, mode } = policy;
+      if (mode === "off") return this.keep(entry, { ...signature, judgement: undefined });
       const wasm = signature.evidence === undefined ? await read() : nothing;
-      // What cannot be read cannot run, and is seen before it does.
-      if (wasm === undefined) return;
+      if (wasm === undefined) {
+        if (policy.mode !== "require") return;
+        this.#unseen.add(nameOf(entry));
+        this.onRefused();
+        return;
+      }
       const judged = await this.#judged(signature, wasm);
       // Another may have looked meanwhile, and the keys may have changed.
-      if (this.of(entry) !== signature || policy.keys !== keys) continue;
+      if (this.of(entry) !== signature || policy.keys !== keys || policy.mode !== mode) continue;
       return this.#take(entry, signature, judged);
     }
   }
@@ -239,11 +247,11 @@ export class ModuleSignatures {
   }
 
   #refuse(entry: ModuleEntry, signature: ModuleSignature): void {
-    const before = this.#refused.size;
+    const before = this.isRefused(entry);
     const refused = this.#parts.policy.mode === "require" && signature.judgement !== undefined;
     if (refused && !isVerified(signature)) this.#refused.add(nameOf(entry));
     else this.#refused.delete(nameOf(entry));
-    if (this.#refused.size !== before) this.onRefused();
+    if (this.isRefused(entry) !== before) this.onRefused();
   }
 
   /** Why a loaded module must not run; undefined when it may. */
@@ -252,6 +260,15 @@ export class ModuleSignatures {
     const module = `${name}@${version}`;
     if (!this.#refused.has(module)) return undefined;
     return problemOf(module, this.#signatures.get(module)?.judgement);
+  }
+
+  /** As {@link refusal}, also for what runs from memory while its binary cannot be read, so that nobody could look at it. */
+  refusalToRun(name: string, version: string, digest: string): LeatError | undefined {
+    if (!this.#unseen.has(`${name}@${version}`)) return this.refusal(name, version);
+    return leatError("MODULE_FILE_BROKEN", {
+      digest,
+      problem: "it cannot be read, so its signature cannot be verified",
+    });
   }
 
   /** Whether a loaded module must not run. */

@@ -25,18 +25,20 @@ export const noSignatures: SignatureOptions = { mode: "off", keysFile: undefined
 
 /** The policy in force. The keys are read again by {@link SignaturePolicy.reload}. */
 export class SignaturePolicy {
-  readonly mode: SignatureMode;
-  readonly #keysFile: string | undefined;
-  readonly #maxSigningKeys: number;
+  readonly #limits: Pick<Limits, "maxSigningKeys">;
+  #options: SignatureOptions = noSignatures;
   #keys: readonly TrustedKey[] = [];
   #files: readonly string[] = [];
 
   /** @throws ConfigError when the keys cannot be used */
-  constructor({ mode, keysFile }: SignatureOptions, { maxSigningKeys }: Pick<Limits, "maxSigningKeys">) {
-    this.mode = mode;
-    this.#keysFile = keysFile;
-    this.#maxSigningKeys = maxSigningKeys;
-    this.reload();
+  constructor(options: SignatureOptions, limits: Pick<Limits, "maxSigningKeys">) {
+    this.#limits = limits;
+    this.use(options);
+  }
+
+  /** What is asked of modules. */
+  get mode(): SignatureMode {
+    return this.#options.mode;
   }
 
   /** The keys whose signatures count. */
@@ -49,17 +51,36 @@ export class SignaturePolicy {
     return this.#files;
   }
 
+  /** Puts another policy in force. One whose keys cannot be used changes nothing. @throws ConfigError */
+  use(options: SignatureOptions): void {
+    const { keysFile } = options;
+    if (keysFile === undefined) {
+      this.#files = [];
+      this.#keys = [];
+    } else {
+      const { files, keys } = readKeyList(keysFile, this.#limits.maxSigningKeys);
+      this.#keys = keys();
+      this.#files = files;
+    }
+    this.#options = options;
+  }
+
   /** Reads the keys again. What cannot be used changes nothing. @throws ConfigError */
   reload(): void {
-    const path = this.#keysFile;
-    if (path === undefined) return;
-    this.#files = [path];
-    const entries = parseSigningKeys(readList(path), path, this.#maxSigningKeys);
-    const named = entries.flatMap(({ source }) => ("file" in source ? [fileOf(path, source.file)] : []));
+    const { keysFile } = this.#options;
+    if (keysFile === undefined) return;
+    const { files, keys } = readKeyList(keysFile, this.#limits.maxSigningKeys);
     // Known before they are read: one that is missing now may be there later.
-    this.#files = [path, ...named];
-    this.#keys = readKeys(entries, path);
+    this.#files = files;
+    this.#keys = keys();
   }
+}
+
+/** What a list names, and the keys when the files of it are read. @throws ConfigError */
+function readKeyList(path: string, maxSigningKeys: number): { files: string[]; keys: () => TrustedKey[] } {
+  const entries = parseSigningKeys(readList(path), path, maxSigningKeys);
+  const named = entries.flatMap(({ source }) => ("file" in source ? [fileOf(path, source.file)] : []));
+  return { files: [path, ...named], keys: () => readKeys(entries, path) };
 }
 
 function readList(path: string): string {

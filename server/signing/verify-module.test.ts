@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { secretA, secretB, strangersKey, trusted, vectors } from "../../test/kit/signing.ts";
@@ -5,7 +6,7 @@ import { defaultLimits as limits } from "../limits.ts";
 import { generateKey } from "./keys.ts";
 import { signDetached, signModule } from "./sign-module.ts";
 import { readSignatureData, writeSignatureData } from "./signature-data.ts";
-import { type TrustedKey, verifyModule } from "./verify-module.ts";
+import { readEvidence, type TrustedKey, verifyModule } from "./verify-module.ts";
 
 const { unsigned, signed, signedTwice, signedSplit, detached } = vectors;
 const dayMs = 86_400_000;
@@ -209,6 +210,26 @@ describe("whatever is signed", () => {
     );
     expect(writeSignatureData(readSignatureData(detached, 16))).toEqual(detached);
   });
+});
+
+test("a large module is hashed in turns with other work", async () => {
+  const large = Buffer.concat([
+    unsigned,
+    Buffer.from([0, 0x85, 0x80, 0xc0, 0x02, 1, 0x78]),
+    Buffer.alloc(5 * 2 ** 20 + 3),
+  ]);
+  const beside = await signDetached(large, secretA, limits);
+  let turns = 0;
+  let next = setImmediate(function turn() {
+    turns++;
+    next = setImmediate(turn);
+  });
+  expect(await ask([a], large, beside)).toBe("signed by a");
+  clearImmediate(next);
+  expect(turns).toBeGreaterThanOrEqual(5);
+  const evidence = await readEvidence(large, beside, limits);
+  const whole = createHash("sha256").update(large.subarray(8)).digest("hex");
+  expect(evidence.t === "signed" && Buffer.from(evidence.hashes).toString("hex")).toBe(whole);
 });
 
 describe("hostile signatures are bounded", () => {

@@ -198,10 +198,16 @@ function registerSignatures(meter: Meter, { signatures }: Stats): void {
   const refused = group.gauge(name.moduleSignatureRefused, {
     description: "Loaded modules that are not served for their signature",
   });
+  const expires = group.gauge(name.signingKeyExpires, {
+    description: "When a key that signs modules retires (Unix time)",
+    unit: "s",
+  });
   group.observe((result) => {
     for (const [outcome, count] of signatures.loads)
       result.observe(loads, count, { [label.outcome]: outcome });
     result.observe(refused, signatures.refused());
+    for (const { name: key, notAfterMs } of signatures.expiring())
+      result.observe(expires, notAfterMs * secondsPerMs, { [label.key]: key });
   });
 }
 

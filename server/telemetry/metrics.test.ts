@@ -36,6 +36,7 @@ function statsOfOneBatch(): Stats {
   stats.rollouts = () => [{ ...tried, same: 1, different: 1, dropped: 4 }];
   stats.quarantined = () => [{ digest: identity.digest, module: "upper" }];
   stats.signatures.loads.set("MODULE_UNSIGNED", 2);
+  stats.signatures.expiring = () => [{ name: "release", notAfterMs: 1_000 }];
   stats.pool.workers = 2;
   stats.pool.busy = 1;
   stats.pool.spares = 1;

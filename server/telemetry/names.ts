@@ -177,6 +177,8 @@ export const metricNames = {
   moduleSignatures: "leat.module.signatures",
   /** Loaded modules that are not served for their signature. */
   moduleSignatureRefused: "leat.module.signature_refused",
+  /** When a key that signs modules retires, in seconds since the Unix epoch. Labels: key. */
+  signingKeyExpires: "leat.signing_key_expires.seconds",
   /** The share of batches on which a version is tried. Labels: module, version, mode (`canary`, `shadow`). */
   rolloutShare: "leat.rollout.share",
   /** Batches of a rollout that runs. Labels: as above and outcome (`ok`, `error`). */
@@ -218,6 +220,7 @@ export const labelNames = {
   state: "state",
   reason: "reason",
   kind: "kind",
+  key: "key",
   mode: "mode",
   maxRecords: "le",
 } as const;

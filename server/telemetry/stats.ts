@@ -206,8 +206,15 @@ export class Stats {
   audit = new AuditStats();
   /** Callers' credentials. */
   access: AccessStats = { refused: new Map(), certificateExpiresMs: 0 };
-  /** Loads by `verified` or what is wrong with the signature, and how many loaded modules are kept from running for it. */
-  readonly signatures = { loads: new Map<string, number>(), refused: (): number => 0 };
+  /**
+   * Loads by `verified` or what is wrong with the signature, how many loaded modules are kept from running for it, and
+   * the keys that retire.
+   */
+  readonly signatures = {
+    loads: new Map<string, number>(),
+    refused: (): number => 0,
+    expiring: (): readonly { readonly name: string; readonly notAfterMs: number }[] => [],
+  };
   /** What is admitted at this moment. */
   readonly admission: AdmissionStats = { batches: 0, bytes: 0, limitBytes: 0, refused: 0, streams: 0 };
   /** The compiled modules. */

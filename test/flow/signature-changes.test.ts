@@ -1,6 +1,6 @@
 /** What becomes of loaded modules when keys and policies change, while the server runs and between two of its lives. */
 
-import { rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createGrpcTransport } from "@leat/sdk";
 import { expect, test } from "vitest";
@@ -15,7 +15,7 @@ import { failureOf } from "../kit/call-error.ts";
 import { testFolder } from "../kit/folder.ts";
 import { checkHealth } from "../kit/health.ts";
 import { moduleBytes } from "../kit/modules.ts";
-import { batchOf, inlineTarget, request, valuesOf } from "../kit/records.ts";
+import { batchOf, inlineTarget, numbered, open, request, valuesOf } from "../kit/records.ts";
 import { type ListedKey, writeKeyList } from "../kit/signing.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../kit/test-server.ts";
 
@@ -86,6 +86,61 @@ test("a key that is revoked, or gone, takes its modules out of service at once, 
   await change(kit, folder.path, [old, fresh]);
   expect([await call(kit, "first"), await inline(kit, "first@1")]).toEqual([["m"], ["m"]]);
   expect(kit.server.stats.signatures.refused()).toBe(0);
+});
+
+test("a policy that changes while the server runs holds for what is loaded, too", async () => {
+  await using folder = await testFolder();
+  await using kit = await serve(folder.path, { mode: "off" }, { dataFolder: folder.path });
+  const keysFile = join(folder.path, "signing-keys.yaml");
+  await load(kit, "unsigned", "1", bytes.program);
+  await load(kit, "lost", "1", await signModule(bytes.program, newKey, limits));
+  for (const name of ["unsigned", "lost"]) await kit.put(name, [name]);
+  const { digest } = kit.server.registry.modules.resolve("lost");
+  const file = join(folder.path, "modules/sha256", digest.slice(7, 9), `${digest.slice(7)}.wasm`);
+  await rename(file, `${file}.away`);
+  expect([await call(kit, "unsigned"), await call(kit, "lost")]).toEqual([["m"], ["m"]]);
+
+  await kit.server.useSignatures({ mode: "warn", keysFile });
+  expect([await call(kit, "unsigned"), await call(kit, "lost")]).toEqual([["m"], ["m"]]);
+  expect(await signatureOf(kit, "unsigned")).toMatchObject({ state: 1, refused: false });
+
+  await kit.server.useSignatures({ mode: "require", keysFile });
+  expect(await failureOf(call(kit, "unsigned"))).toMatchObject({ reason: "MODULE_UNSIGNED" });
+  // It runs from memory, and nobody can say any more by whom it is signed.
+  expect(await failureOf(call(kit, "lost"))).toMatchObject({ reason: "MODULE_FILE_BROKEN" });
+  await rename(`${file}.away`, file);
+  await expect(
+    kit.server.useSignatures({ mode: "off", keysFile: join(folder.path, "none.yaml") }),
+  ).rejects.toThrow(/none\.yaml.*cannot be read/);
+  expect(await failureOf(call(kit, "unsigned"))).toMatchObject({ reason: "MODULE_UNSIGNED" });
+  await kit.server.useSignatures({ mode: "require", keysFile });
+  expect(await call(kit, "lost")).toEqual(["m"]);
+
+  await kit.server.useSignatures({ mode: "off", keysFile: undefined });
+  expect(await call(kit, "unsigned")).toEqual(["m"]);
+  expect(await signatureOf(kit, "unsigned")).toMatchObject({ state: 0, problem: "", refused: false });
+});
+
+test("a stream goes on, and its batches are refused while a module of its pipeline does not count", async () => {
+  await using folder = await testFolder();
+  await using kit = await serve(folder.path, {});
+  await load(kit, "first", "1", byOld);
+  await kit.put("first", ["first"]);
+  const stream = kit.raw.stream();
+  stream.write(open("first"));
+  await stream.next();
+  const reasons: string[] = [];
+  for (const [at, keys] of [[old, fresh], [fresh], [old, fresh]].entries()) {
+    await change(kit, folder.path, keys);
+    stream.write(numbered(at + 1, "mm"));
+    const answer = await stream.next();
+    const outcome = answer?.case === "result" ? answer.value.outcome : undefined;
+    reasons.push(outcome?.case === "error" ? outcome.value.reason : (outcome?.case ?? ""));
+  }
+  stream.halfClose();
+  expect(reasons).toEqual(["result", "MODULE_SIGNER_UNKNOWN", "result"]);
+  expect(await stream.rest()).toEqual([]);
+  expect(await stream.ended).toEqual({ t: "ok" });
 });
 
 test("a key that is retired goes on counting for what is loaded, and counts no more for what comes", async () => {
@@ -163,6 +218,7 @@ test("what was stored and does not count any more is named, not served, and does
     await load(kit, "rolling", "2", byNew);
     for (const name of ["unsigned", "rolling"]) await kit.put(name, [name]);
     await kit.put("both", ["rolling@1", "rolling@2"]);
+    for (const module of ["rolling@1", "rolling@2"]) await kit.put("back", [module]);
     expect(await signatureOf(kit, "unsigned")).toMatchObject({ state: 0, refused: false });
   }
   const log: string[] = [];
@@ -191,6 +247,7 @@ test("what was stored and does not count any more is named, not served, and does
     "an activation": () => modules.activateModule({ reference: "rolling@1" }),
     "a rollout": () => modules.startRollout({ reference: "rolling@1", mode: 1, share: 0.5 }),
     "a pipeline": () => kit.put("another", ["rolling@1"]),
+    "a pipeline's rollback": () => kit.leat.pipelines.rollbackPipeline({ name: "back" }),
     "the same bytes again": () => load(kit, "rolling", "1", byOld),
   };
   for (const [what, use] of Object.entries(changes))

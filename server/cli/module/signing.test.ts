@@ -23,6 +23,7 @@ test("a key is made, a module signed with it and verified, runs as before, and s
   expect(await leat("module keygen ours")).toMatchObject({ code: 0 });
   expect(await leat("module keygen theirs --pem")).toMatchObject({ code: 0 });
   expect((await leat("module keygen ours")).stderr).toContain("ours.sk is there already, and stays");
+  expect(await leat("module verify m.wasm")).toMatchObject({ code: 2, stdout: "" });
   expect(await leat("module verify m.wasm -k ours.pk")).toMatchObject({ code: 1, stdout: "" });
 
   expect(await leat("module sign m.wasm --key ours.sk -o signed.wasm")).toMatchObject({ code: 0 });
@@ -56,6 +57,7 @@ test("a server that requires signatures says what it refuses, by whom the rest i
   await writeFile(join(folder, "keys.yaml"), "keys: [{ name: release, file: first.pk }]");
   await leat("module sign m.wasm --key second.sk --detached -o second.sig");
   await leat("module sign m.wasm --key first.sk -o inside.wasm");
+  expect((await leat("module verify inside.wasm --keys keys.yaml")).stdout).toContain("signed by release (");
   const policy = ["--signatures-policy", "require", "--signatures-keys", "keys.yaml"];
   await using server = await startServe([...policy, "--limit", "accessCheckMs=50ms"], { cwd: folder });
   const at = `--address ${server.address}`;

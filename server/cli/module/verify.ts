@@ -5,14 +5,16 @@
  */
 
 import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { Verdict } from "../../signing/verify-module.ts";
-import { CommandError } from "../failure.ts";
+import type { TrustedKey, Verdict } from "../../signing/verify-module.ts";
+import { CommandError, usageError } from "../failure.ts";
 import { collect } from "../options.ts";
 import { print } from "../text-table.ts";
 
 interface VerifyOptions {
-  readonly key: string[];
+  readonly key?: string[];
+  readonly keys?: string;
   readonly signature?: string;
 }
 
@@ -21,33 +23,27 @@ Exits with 0 when one of the keys has signed the whole module as it is, else wit
 
 Examples:
   leat module verify redact.wasm --key release-2026.pk
-  leat module verify redact.wasm --key new.pk --key old.pk --signature redact.wasm.sig`;
+  leat module verify redact.wasm --key new.pk --key old.pk --signature redact.wasm.sig
+  leat module verify redact.wasm --keys signing-keys.yaml`;
 
 /** Adds `module verify`. */
 export function addVerifyCommand(module: Command): void {
   module
     .command("verify <FILE>")
     .description("say by which key a module's file was signed")
-    .requiredOption("-k, --key <FILE>", "a public key; may be repeated", collect)
+    .option("-k, --key <FILE>", "a public key; may be repeated", collect)
+    .option("--keys <FILE>", "a list of keys as servers have it; each counts for its time only")
     .option("--signature <FILE>", "the detached signature")
     .addHelpText("after", help)
     .action(verify);
 }
 
-async function verify(file: string, { key: paths, signature }: VerifyOptions): Promise<void> {
-  const { readPublicKey, shownKeyId } = await import("../../signing/keys.ts");
+async function verify(file: string, options: VerifyOptions): Promise<void> {
+  const { shownKeyId } = await import("../../signing/keys.ts");
   const { verifyModule } = await import("../../signing/verify-module.ts");
   const { defaultLimits } = await import("../../limits.ts");
-  const keys = [];
-  for (const name of paths) {
-    const bytes = await readFile(name);
-    try {
-      const key = readPublicKey(bytes);
-      keys.push({ name, key, notBeforeMs: undefined, notAfterMs: undefined, revoked: false });
-    } catch (error) {
-      throw new CommandError(`${name} ${(error as Error).message}`);
-    }
-  }
+  const { signature } = options;
+  const keys = await keysOf(options);
   const { verdict } = await verifyModule({
     wasm: await readFile(file),
     detached: signature === undefined ? undefined : await readFile(signature),
@@ -57,6 +53,26 @@ async function verify(file: string, { key: paths, signature }: VerifyOptions): P
   });
   if (verdict.t !== "signed") throw new CommandError(`${file} ${problemOf(verdict)}`);
   await print(`${file} is signed by ${verdict.key.name} (${shownKeyId(verdict.key.key.id)})\n`);
+}
+
+async function keysOf({ key: paths = [], keys: list }: VerifyOptions): Promise<TrustedKey[]> {
+  if (paths.length === 0 && list === undefined) throw usageError("give --key or --keys");
+  const { readPublicKey } = await import("../../signing/keys.ts");
+  const keys: TrustedKey[] = [];
+  for (const name of paths) {
+    const bytes = await readFile(name);
+    try {
+      const key = readPublicKey(bytes);
+      keys.push({ name, key, notBeforeMs: undefined, notAfterMs: undefined, revoked: false });
+    } catch (error) {
+      throw new CommandError(`${name} ${(error as Error).message}`);
+    }
+  }
+  if (list === undefined) return keys;
+  const { SignaturePolicy } = await import("../../signing/signature-policy.ts");
+  const { defaultLimits } = await import("../../limits.ts");
+  const policy = new SignaturePolicy({ mode: "require", keysFile: resolve(list) }, defaultLimits);
+  return [...keys, ...policy.keys];
 }
 
 /** What is wrong with a module's signature, after the file's name. */

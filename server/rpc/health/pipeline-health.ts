@@ -71,7 +71,11 @@ function addStage(
     reasons.push({ code: "module_quarantined", blocking: true, message, module, pipelines });
     if (held.heldUntilMs !== "released") untilMs = held.heldUntilMs;
   }
-  const refused = registry.signatures.refusal(name, version);
+  const { signatures } = registry;
+  const refused =
+    serving === undefined
+      ? signatures.refusal(name, version)
+      : signatures.refusalToRun(name, version, digest);
   if (refused !== undefined)
     reasons.push({ code: "module_refused", blocking: true, message: refused.message, module, pipelines });
   // What is compiled runs without its file.
