@@ -31,7 +31,7 @@ Examples:
   leat run uppercase.wasm --format lines <in.txt >out.txt`;
 
 /** Puts the command together. What only one subcommand needs is loaded when the arguments name it. */
-async function leatCommand(args: readonly string[]): Promise<Command> {
+export async function leatCommand(args: readonly string[]): Promise<Command> {
   const program = new Command("leat")
     .description("Runs sandboxed WebAssembly modules over streams of records.")
     .version(serverVersion, "--version", "show the version")
