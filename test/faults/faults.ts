@@ -7,6 +7,7 @@
 import { inspect } from "node:util";
 import { freshSeed, readFlags } from "../fuzz/flags.ts";
 import { Random } from "../fuzz/random.ts";
+import { aborting } from "./abort-case.ts";
 import { breakers } from "./breaker-case.ts";
 import { beside, workerLoss } from "./guest-cases.ts";
 import { cuts, kills, slowReader, stalls } from "./process-cases.ts";
@@ -18,6 +19,7 @@ const cases = {
   startKills,
   loadKills,
   replayKills,
+  aborting,
   cuts,
   stalls,
   slowReader,
