@@ -1,6 +1,8 @@
+import { existsSync, readFileSync } from "node:fs";
 import type { StreamResult, TransformResult } from "@leat/proto";
-import { Isolation } from "@leat/sdk";
+import { Isolation, Leat } from "@leat/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { startSupervised } from "../faults/supervised.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { recordsAtWork } from "../kit/inventory.ts";
 import { numbered, open, request, shapeOf, valuesOf } from "../kit/records.ts";
@@ -158,3 +160,22 @@ function resultOf({ outcome }: StreamResult): TransformResult {
   if (outcome.case !== "result") throw new Error("a batch without a result");
   return outcome.value;
 }
+
+test.runIf(existsSync("/proc/self/task"))(
+  "a server that is killed leaves none of its processes behind",
+  async () => {
+    await using server = await startSupervised({
+      modules: { marked: "marked" },
+      pipelines: "name: apart\nstages:\n  - module: marked\n    isolation: process\n",
+    });
+    await using leat = new Leat(server.serve.address);
+    await leat.transform("apart", [{ value: "a" }]);
+    const pid = server.pid() ?? 0;
+    const processes = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    expect(processes.length).toBeGreaterThan(0);
+    // One of them is in a loop that does not end.
+    void leat.transform("apart", [{ value: "~" }]).catch(() => undefined);
+    process.kill(pid, "SIGKILL");
+    await until(() => processes.every((each) => !existsSync(`/proc/${each}`)), "they are gone");
+  },
+);
