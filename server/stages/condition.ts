@@ -9,16 +9,23 @@ import type { ConditionSpec, TextMatch } from "../bridge/pipeline-spec.ts";
 import { Cursor } from "../record/wire.ts";
 
 const keyTag = (1 << 3) | 2;
+const valueTag = (2 << 3) | 2;
 const headersTag = (3 << 3) | 2;
 const headerKeyTag = (1 << 3) | 2;
 const headerValueTag = (2 << 3) | 2;
 
-/** A test of a text: of headers of a name, or of the key. */
+/** A test of a text. */
 interface Test {
-  /** The header's name; undefined for the key. */
-  readonly name: Uint8Array | undefined;
+  /** Its place among all tests of the condition. */
+  readonly index: number;
   readonly kind: TextMatch["t"];
   readonly texts: readonly Uint8Array[];
+}
+
+/** The tests of headers of one name. */
+interface HeaderTests {
+  readonly name: Uint8Array;
+  readonly tests: Test[];
 }
 
 type Node =
@@ -26,18 +33,24 @@ type Node =
   | { readonly t: "not"; readonly of: Node }
   | { readonly t: "all" | "any"; readonly of: readonly Node[] };
 
-/** One stage's condition, ready to be asked. */
+/**
+ * One stage's condition, ready to be asked. The usual fields (lengths of one or two bytes, a header's name before its value)
+ * are read in place, as in `walkBatch`; whatever is less usual goes through a cursor.
+ */
 export class Condition {
-  readonly #tests: Test[] = [];
+  readonly #keyTests: Test[] = [];
+  readonly #headerTests: HeaderTests[] = [];
   readonly #root: Node;
+  /** 1 for each test that was met by the record that is asked of. */
   readonly #met: Uint8Array;
-  readonly #readsHeaders: boolean;
   readonly #cursor = new Cursor();
+  #tests = 0;
+  #keyStart = -1;
+  #keyEnd = -1;
 
   constructor(spec: ConditionSpec) {
     this.#root = this.#compile(spec);
-    this.#met = new Uint8Array(this.#tests.length);
-    this.#readsHeaders = this.#tests.some(({ name }) => name !== undefined);
+    this.#met = new Uint8Array(this.#tests);
   }
 
   #compile(spec: ConditionSpec): Node {
@@ -48,75 +61,131 @@ export class Condition {
       case "any":
         return { t: spec.t, of: spec.of.map((each) => this.#compile(each)) };
       case "header":
-      case "key":
-        this.#tests.push(testOf(spec));
-        return { t: "test", index: this.#tests.length - 1 };
+      case "key": {
+        const test = testOf(this.#tests++, spec.match);
+        (spec.t === "key" ? this.#keyTests : this.#testsOf(spec.name)).push(test);
+        return { t: "test", index: test.index };
+      }
     }
+  }
+
+  #testsOf(header: string): Test[] {
+    const name = Buffer.from(header);
+    const known = this.#headerTests.find((other) => name.equals(other.name));
+    if (known !== undefined) return known.tests;
+    const made: HeaderTests = { name, tests: [] };
+    this.#headerTests.push(made);
+    return made.tests;
   }
 
   /** Whether it holds for the encoded Record in `[start, end)`, which was checked before. */
   holdsFor(bytes: Uint8Array, start: number, end: number): boolean {
-    const cursor = this.#cursor;
-    this.#met.fill(0);
-    cursor.reset(bytes, start, end);
-    // As in any decoder, the last of several keys is the key.
-    let keyStart = -1;
-    let keyEnd = -1;
-    while (cursor.position < end) {
-      const tag = cursor.tag();
-      if (tag === keyTag) {
-        const length = cursor.length();
-        keyStart = cursor.position;
-        keyEnd = keyStart + length;
-        cursor.advance(length);
-      } else if (tag === headersTag && this.#readsHeaders) {
-        this.#askOfHeader(cursor);
+    const met = this.#met;
+    for (let index = 0; index < met.length; index++) met[index] = 0;
+    this.#keyStart = -1;
+    let position = start;
+    while (position < end) {
+      const tag = bytes[position] as number;
+      const low = bytes[position + 1] as number;
+      const high = bytes[position + 2] as number;
+      const short = low < 0x80;
+      const usual = tag === valueTag || tag === headersTag || tag === keyTag;
+      if (usual && (short || high < 0x80)) {
+        const from = short ? position + 2 : position + 3;
+        position = short ? from + low : from + (low & 0x7f) + (high << 7);
+        if (tag === headersTag) this.#header(bytes, from, position);
+        else if (tag === keyTag) this.#key(from, position);
       } else {
-        cursor.skip(tag);
+        position = this.#unusualField(bytes, position, end);
       }
     }
-    if (keyStart >= 0) this.#ask(bytes, -1, -1, keyStart, keyEnd);
+    if (this.#keyStart >= 0) this.#ask(this.#keyTests, bytes, this.#keyStart, this.#keyEnd);
     return this.#holds(this.#root);
   }
 
-  #askOfHeader(cursor: Cursor): void {
-    const recordEnd = cursor.end;
-    const headerEnd = cursor.length() + cursor.position;
-    cursor.end = headerEnd;
+  /** As in any decoder, the last of several keys is the key. */
+  #key(start: number, end: number): void {
+    this.#keyStart = start;
+    this.#keyEnd = end;
+  }
+
+  #unusualField(bytes: Uint8Array, start: number, end: number): number {
+    const cursor = this.#cursor;
+    cursor.reset(bytes, start, end);
+    const tag = cursor.tag();
+    if (tag !== keyTag && tag !== headersTag) {
+      cursor.skip(tag);
+      return cursor.position;
+    }
+    const length = cursor.length();
+    const from = cursor.position;
+    if (tag === keyTag) this.#key(from, from + length);
+    else this.#header(bytes, from, from + length);
+    return from + length;
+  }
+
+  #header(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#headerTests.length === 0) return;
+    let position = start;
+    let nameEnd = start;
+    if (bytes[position] === headerKeyTag && (bytes[position + 1] as number) < 0x80) {
+      position += 2;
+      nameEnd = position + (bytes[position - 1] as number);
+    }
+    const nameStart = position;
+    position = nameEnd;
+    let valueStart = position;
+    if (position < end && bytes[position] === headerValueTag) {
+      const low = bytes[position + 1] as number;
+      const high = bytes[position + 2] as number;
+      valueStart = low < 0x80 ? position + 2 : position + 3;
+      position = low < 0x80 ? valueStart + low : high < 0x80 ? valueStart + (low & 0x7f) + (high << 7) : -1;
+    }
+    if (position === end) this.#askOfHeader(bytes, nameStart, nameEnd, valueStart, end);
+    else this.#unusualHeader(bytes, start, end);
+  }
+
+  /** A header in another order, with a part that is missing or comes twice, or with more than there should be. */
+  #unusualHeader(bytes: Uint8Array, start: number, end: number): void {
+    const cursor = this.#cursor;
+    cursor.reset(bytes, start, end);
     let nameStart = 0;
     let nameEnd = 0;
     let valueStart = 0;
     let valueEnd = 0;
-    while (cursor.position < headerEnd) {
+    while (cursor.position < end) {
       const tag = cursor.tag();
+      if (tag !== headerKeyTag && tag !== headerValueTag) {
+        cursor.skip(tag);
+        continue;
+      }
+      const length = cursor.length();
       if (tag === headerKeyTag) {
-        const length = cursor.length();
         nameStart = cursor.position;
         nameEnd = nameStart + length;
-        cursor.advance(length);
-      } else if (tag === headerValueTag) {
-        const length = cursor.length();
+      } else {
         valueStart = cursor.position;
         valueEnd = valueStart + length;
-        cursor.advance(length);
-      } else {
-        cursor.skip(tag);
       }
+      cursor.advance(length);
     }
-    cursor.end = recordEnd;
-    this.#ask(cursor.bytes, nameStart, nameEnd, valueStart, valueEnd);
+    this.#askOfHeader(bytes, nameStart, nameEnd, valueStart, valueEnd);
   }
 
-  /** Puts a header's value, or without a name the key, to the tests that are about it. */
-  #ask(bytes: Uint8Array, nameStart: number, nameEnd: number, start: number, end: number): void {
-    const tests = this.#tests;
+  #askOfHeader(bytes: Uint8Array, nameStart: number, nameEnd: number, start: number, end: number): void {
+    for (let index = 0; index < this.#headerTests.length; index++) {
+      const { name, tests } = this.#headerTests[index] as HeaderTests;
+      if (nameEnd - nameStart === name.length && beginsAt(bytes, nameStart, name)) {
+        this.#ask(tests, bytes, start, end);
+        return;
+      }
+    }
+  }
+
+  #ask(tests: readonly Test[], bytes: Uint8Array, start: number, end: number): void {
     for (let index = 0; index < tests.length; index++) {
-      if (this.#met[index] === 1) continue;
-      const { name, kind, texts } = tests[index] as Test;
-      const about =
-        name === undefined ? nameStart < 0 : nameStart >= 0 && isAt(bytes, nameStart, nameEnd, name);
-      if (!about) continue;
-      if (kind === "exists" || isOneOf(bytes, start, end, kind, texts)) this.#met[index] = 1;
+      const test = tests[index] as Test;
+      if (this.#met[test.index] === 0 && isMet(test, bytes, start, end)) this.#met[test.index] = 1;
     }
   }
 
@@ -138,37 +207,23 @@ export class Condition {
   }
 }
 
-function testOf(spec: ConditionSpec & { t: "header" | "key" }): Test {
-  const encoder = new TextEncoder();
-  const { match } = spec;
+function testOf(index: number, match: TextMatch): Test {
   const texts = match.t === "equals" ? match.anyOf : match.t === "prefix" ? [match.text] : [];
-  return {
-    name: spec.t === "header" ? encoder.encode(spec.name) : undefined,
-    kind: match.t,
-    texts: texts.map((text) => encoder.encode(text)),
-  };
+  return { index, kind: match.t, texts: texts.map((text) => new TextEncoder().encode(text)) };
 }
 
-function isOneOf(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  kind: "equals" | "prefix",
-  texts: readonly Uint8Array[],
-): boolean {
+function isMet({ kind, texts }: Test, bytes: Uint8Array, start: number, end: number): boolean {
+  if (kind === "exists") return true;
+  const length = end - start;
+  const whole = kind === "equals";
   for (let index = 0; index < texts.length; index++) {
     const text = texts[index] as Uint8Array;
-    if (kind === "equals" ? isAt(bytes, start, end, text) : beginsAt(bytes, start, end, text)) return true;
+    if ((whole ? length === text.length : length >= text.length) && beginsAt(bytes, start, text)) return true;
   }
   return false;
 }
 
-function isAt(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
-  return end - start === text.length && beginsAt(bytes, start, end, text);
-}
-
-function beginsAt(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
-  if (end - start < text.length) return false;
+function beginsAt(bytes: Uint8Array, start: number, text: Uint8Array): boolean {
   for (let index = 0; index < text.length; index++) if (bytes[start + index] !== text[index]) return false;
   return true;
 }
