@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startSupervised } from "../faults/supervised.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { recordsAtWork } from "../kit/inventory.ts";
-import { numbered, open, request, shapeOf, valuesOf } from "../kit/records.ts";
+import { numbered, open, pipelineTarget, request, shapeOf, valuesOf } from "../kit/records.ts";
 import { type StageInit, startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
 import { wat } from "../kit/wat.ts";
@@ -15,6 +15,10 @@ const apart = (module: string, more: Exclude<StageInit, string> = {}): StageInit
   isolation: Isolation.PROCESS,
   ...more,
 });
+
+const when = {
+  condition: { case: "header", value: { name: "run", match: { case: "exists", value: true } } },
+} as const;
 
 let kit: TestServer;
 
@@ -31,6 +35,8 @@ describe("a pipeline in a process of its own", () => {
       pipelines: {
         "program-apart": [apart("program"), "program"],
         "program-here": ["program", "program"],
+        "picky-apart": [apart("program", { when }), "program"],
+        "picky-here": [{ module: "program", when }, "program"],
         "marked-apart": [apart("marked", { limits: { recordTimeoutMs: 200 } })],
         "aborter-apart": [apart("aborter")],
       },
@@ -45,6 +51,21 @@ describe("a pipeline in a process of its own", () => {
     const here = await kit.raw.transform(request("program-here", ...values));
     const there = await kit.raw.transform(request("program-apart", ...values));
     expect(there).toEqual(here);
+  });
+
+  test("runs the records that a stage's condition matches, and counts the others", async () => {
+    const values = ["abc", "2x1y", "x", "tq", "0", "3ab"];
+    const records = values.map((value, index) => ({
+      value: Buffer.from(value),
+      headers: index % 2 === 0 ? [{ key: "run", value: Buffer.from("yes") }] : [],
+    }));
+    const [here, there] = await Promise.all(
+      ["picky-here", "picky-apart"].map((name) =>
+        kit.raw.transform({ target: pipelineTarget(name), batch: { records } }),
+      ),
+    );
+    expect(there).toEqual(here);
+    expect((await kit.pipelineMetrics("picky-apart")).stages[0]).toMatchObject({ recordsSkipped: 3n });
   });
 
   test("takes batches and gives results that fit no slot", async () => {

@@ -27,9 +27,33 @@ const answerWithinMs = 20_000;
 /** Of the try's seed: one in so many requests goes unbroken, and must succeed. */
 const unbroken = 0.05;
 
+/** Two headers of those that {@link randomRecords} gives: some records have one, and most batches are mixed. */
+const oneOfTwoHeaders = {
+  condition: {
+    case: "any" as const,
+    value: {
+      conditions: ["h1", "h2"].map((name) => ({
+        condition: {
+          case: "header" as const,
+          value: { name, match: { case: "exists" as const, value: true } },
+        },
+      })),
+    },
+  },
+};
+const noKey = {
+  condition: { case: "key" as const, value: { match: { case: "exists" as const, value: false } } },
+};
+
+/** A server with the pipeline `same`, which takes batches apart by conditions and puts them together again. */
+export const sameServer = {
+  modules: { same: "init", uppercase: "uppercase" },
+  pipelines: { same: ["same", { module: "same", when: oneOfTwoHeaders }, { module: "same", when: noKey }] },
+};
+
 /** Mutated TransformRequests. The pipeline `same` gives every batch as it came, so that success can be checked. */
 export async function requestCase(seed: number): Promise<FuzzCase> {
-  const kit = await startTestServer({ modules: { same: "init", uppercase: "uppercase" } });
+  const kit = await startTestServer(sameServer);
   return {
     lanes: 16,
     attempt: (index) => callOnce(kit, new Random(seed, index)),

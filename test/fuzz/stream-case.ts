@@ -13,7 +13,7 @@ import type { FuzzCase } from "./fuzz-case.ts";
 import { mutateMessage } from "./message-mutation.ts";
 import { checkUppercase } from "./module-cases.ts";
 import { Random } from "./random.ts";
-import { checkFailure, checkSame, randomRecords } from "./request-case.ts";
+import { checkFailure, checkSame, randomRecords, sameServer } from "./request-case.ts";
 
 type Request = MessageInitShape<typeof StreamTransformRequestSchema>;
 type Response = StreamTransformResponse["message"];
@@ -31,7 +31,7 @@ interface Plan {
 
 /** Random sequences of messages on streams. */
 export async function streamCase(seed: number): Promise<FuzzCase> {
-  const kit = await startTestServer({ modules: { same: "init", uppercase: "uppercase" } });
+  const kit = await startTestServer(sameServer);
   let client = new RawClient(kit.address);
   return {
     lanes: 8,

@@ -14,7 +14,7 @@ export async function writtenYaml(pipeline: Pipeline): Promise<string> {
 
 /** A pipeline as people write it; what is undefined is left out. */
 async function written(pipeline: Pipeline): Promise<object> {
-  const { OnFailure, InstancePolicy } = await import("@leat/sdk");
+  const { OnFailure, InstancePolicy, Isolation } = await import("@leat/sdk");
   const onFailure = new Map<number, string>([
     [OnFailure.FAIL, "fail"],
     [OnFailure.DROP, "drop"],
@@ -35,6 +35,7 @@ async function written(pipeline: Pipeline): Promise<object> {
       config: stage.configJson === "" ? undefined : (JSON.parse(stage.configJson) as unknown),
       on_failure: onFailure.get(stage.onFailure),
       instances: instances.get(stage.instances),
+      isolation: stage.isolation === Isolation.PROCESS ? "process" : undefined,
       retry: writtenRetry(stage),
       breaker: writtenBreaker(stage),
       limits: writtenLimits(stage),

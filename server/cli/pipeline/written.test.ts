@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { type Condition, PipelineSchema } from "@leat/proto";
 import { describe, expect, test } from "vitest";
-import { writtenYaml } from "../cli/pipeline/written.ts";
-import { ConfigError } from "./config-error.ts";
-import { parsePipelines } from "./pipelines-file.ts";
+import { ConfigError } from "../../config/config-error.ts";
+import { parsePipelines } from "../../config/pipelines-file.ts";
+import { writtenYaml } from "./written.ts";
 
 function parsed(when: string) {
   const [pipeline] = parsePipelines(
@@ -56,6 +56,29 @@ describe("a condition of a pipelines file", () => {
 
 const nested = (levels: number): string =>
   levels === 1 ? "{ key: { exists: true } }" : `{ not: ${nested(levels - 1)} }`;
+
+test("what is shown of a pipeline is all that was written", async () => {
+  const [written] = parsePipelines(
+    `name: orders
+description: all keys
+stages:
+  - name: first
+    module: redact@1
+    when: { header: type, equals: order }
+    config: { a: 1 }
+    on_failure: dead_letter
+    instances: fresh
+    isolation: process
+    retry: { attempts: 3, initial: 100ms, max: 10s, factor: 3, jitter: 0.5, faults: true }
+    breaker: { faults: 20, window: 90, open: 4s, probes: 2, record_failures: true }
+    limits: { record_timeout_ms: 500ms, batch_timeout_ms: 2s, memory_bytes: 16MiB }
+`,
+    "p.yaml",
+  );
+  const pipeline = create(PipelineSchema, written);
+  const [again] = parsePipelines(await writtenYaml(pipeline), "shown.yaml");
+  expect(create(PipelineSchema, again)).toEqual(pipeline);
+});
 
 describe("a mistake in a condition names its place and what is allowed", () => {
   test.each([
