@@ -5,6 +5,7 @@
  */
 
 import { openSync, writeSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** What a case is asked to do. */
 export interface FuzzOrder {
@@ -54,9 +55,12 @@ const warmUpRounds = 3;
 /** What a process may gain afterwards: caches fill up to their bounds. A kilobyte kept of each try is more than that after 50,000. */
 const allowedReachableMiB = 48;
 
-/** What can be reached in JavaScript's heap, and outside of it from there. */
-function reachableMiB(): number {
-  gc?.();
+/** What can be reached in JavaScript's heap, and outside of it from there: that is given back only some turns after it was collected. */
+async function reachableMiB(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    gc?.();
+    await delay(50);
+  }
   const { heapUsed, external } = process.memoryUsage();
   return Math.round((heapUsed + external) / 2 ** 20);
 }
@@ -103,10 +107,10 @@ export async function runCase(
     const roundEnd = Math.min(end, next + triesPerRound);
     await Promise.all(Array.from({ length: fuzzed.lanes }, () => lane(roundEnd)));
     await fuzzed.checkHealth();
-    if (++rounds === warmUpRounds) warm = reachableMiB();
+    if (++rounds === warmUpRounds) warm = await reachableMiB();
   }
   const seconds = (performance.now() - startMs) / 1_000;
-  const reachable = { warm: warm ?? reachableMiB(), end: reachableMiB() };
+  const reachable = { warm: warm ?? (await reachableMiB()), end: await reachableMiB() };
   if (reachable.end > reachable.warm + allowedReachableMiB)
     throw new Error(
       `memory grew from ${reachable.warm} to ${reachable.end} MiB in ${next - order.from} tries`,

@@ -7,9 +7,16 @@
 import { type FuzzCase, FuzzFailure, type FuzzOrder, progressFile, runCase } from "./fuzz-case.ts";
 import { inspectCase, loadCase } from "./module-cases.ts";
 import { requestCase } from "./request-case.ts";
+import { signatureCase } from "./signature-case.ts";
 import { streamCase } from "./stream-case.ts";
 
-const cases = { inspect: inspectCase, load: loadCase, requests: requestCase, streams: streamCase };
+const cases = {
+  inspect: inspectCase,
+  load: loadCase,
+  signatures: signatureCase,
+  requests: requestCase,
+  streams: streamCase,
+};
 
 const [name = "", order = "{}", progress] = process.argv.slice(2);
 const begin = new Map<string, (seed: number) => Promise<FuzzCase>>(Object.entries(cases)).get(name);

@@ -1,5 +1,5 @@
 /**
- * Attacks the server with broken modules, requests and streams: `npm run test:fuzz`.
+ * Attacks the server with broken modules, signatures, requests and streams: `npm run test:fuzz`.
  *
  * Each case runs in a process of its own. When that dies or hangs, a file tells at which try, and the line to
  * replay it is printed.
@@ -16,7 +16,13 @@ import { freshSeed, readFlags } from "./flags.ts";
 import type { FuzzFigures, FuzzOrder } from "./fuzz-case.ts";
 
 /** The cases, each with the tries of a full run. */
-const fullCounts = { inspect: 100_000, load: 100_000, requests: 1_000_000, streams: 100_000 };
+const fullCounts = {
+  inspect: 100_000,
+  load: 100_000,
+  signatures: 1_000_000,
+  requests: 1_000_000,
+  streams: 100_000,
+};
 type CaseName = keyof typeof fullCounts;
 const caseNames = Object.keys(fullCounts) as CaseName[];
 
