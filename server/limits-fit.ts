@@ -28,6 +28,8 @@ export function assertLimitsFit(limits: Readonly<Limits>): void {
     "streamWindowBytes must be at least 65,535 and below 2 GiB",
   );
   assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
+  assert(limits.maxCallsPerConnection >= 1, "maxCallsPerConnection must be at least 1");
+  assert(limits.maxTokenBytes < limits.maxMetadataBytes, "maxTokenBytes must be below maxMetadataBytes");
   assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
   assert(
     limits.maxBatchBytes <= limits.maxGuestMemoryBytes,

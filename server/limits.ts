@@ -7,13 +7,11 @@
  * @module
  */
 
-import { availableParallelism } from "node:os";
+import { defaultLimits } from "./limits-defaults.ts";
 import { assertLimitsFit } from "./limits-fit.ts";
 
+export { defaultLimits } from "./limits-defaults.ts";
 export { wasmPageBytes } from "./limits-fit.ts";
-
-const KiB = 1024;
-const MiB = 1024 * KiB;
 
 /** The bounds under which a server runs. Sizes are in bytes and times in milliseconds, as the names say. */
 export interface Limits {
@@ -115,6 +113,18 @@ export interface Limits {
   maxStreamResets: number;
   /** Resets a second that one connection may go on with. Default 1,000. */
   maxStreamResetsPerSecond: number;
+  /** Connections of one port; further ones are closed at once. Default 10,000. */
+  maxConnections: number;
+  /** Calls open at once on one connection; clients of HTTP/2 hold further ones back. Default 10,000. */
+  maxCallsPerConnection: number;
+  /** The metadata of one call, or the headers of one request. Default 64 KiB. */
+  maxMetadataBytes: number;
+  /** How long a connection may have no call before it is closed; clients connect anew when they need one. Default 1 h. */
+  maxIdleConnectionMs: number;
+  /** How long a connection may take for its handshake and first bytes, and an HTTP/1.1 request for its headers. Default 10 s. */
+  maxRequestHeadMs: number;
+  /** How long an HTTP/1.1 request may take to come in. Default 5 min. */
+  maxRequestMs: number;
   /** Batches admitted and not yet answered, over all calls. Default 4,096. */
   maxAdmittedBatches: number;
   /**
@@ -266,125 +276,6 @@ export interface Limits {
   /** How long a drain waits for work in flight. Default 30 s. */
   maxDrainMs: number;
 }
-
-/** The defaults, as design and documentation state them. */
-export const defaultLimits: Readonly<Limits> = Object.freeze({
-  maxModuleBytes: 64 * MiB,
-  maxFunctionBodyBytes: 256 * KiB,
-  maxFunctions: 50_000,
-  maxLocals: 10_000,
-  maxTypes: 10_000,
-  maxImports: 1_000,
-  maxExports: 1_000,
-  maxTables: 4,
-  maxTableEntries: 100_000,
-  maxGlobals: 10_000,
-  maxTags: 100,
-  maxTagParameters: 8,
-  maxCustomSections: 1_000,
-  maxSymbolBytes: 1 * KiB,
-  maxDataSegments: 100_000,
-  maxElementSegments: 10_000,
-  maxGuestMemoryBytes: 64 * MiB,
-  maxBatchBytes: 4 * MiB,
-  maxBatchRecords: 10_000,
-  maxResultBytes: 16 * MiB,
-  maxResultRecords: 100_000,
-  maxConfigBytes: 64 * KiB,
-  maxConfigSchemaBytes: 16 * KiB,
-  maxConfigSchemaDepth: 32,
-  maxConfigCheckMs: 1_000,
-  maxConditionDepth: 8,
-  maxConditionTerms: 64,
-  maxConditionBytes: 4 * KiB,
-  maxStages: 16,
-  maxPipelines: 1_000,
-  maxInlinePipelines: 256,
-  maxModules: 10_000,
-  maxModuleVersions: 100_000,
-  maxSignatures: 16,
-  maxSignatureBytes: 16 * KiB,
-  maxSigningKeys: 64,
-  maxActivationHistory: 100,
-  maxPipelineRevisions: 100,
-  maxShadowBatches: 8,
-  maxShadowBytes: 16 * MiB,
-  maxShadowSamples: 10,
-  maxCompiledModuleBytes: 256 * MiB,
-  maxStreamWindow: 32,
-  maxStreams: 10_000,
-  maxStreamResets: 10_000,
-  maxStreamResetsPerSecond: 1_000,
-  maxAdmittedBatches: 4_096,
-  maxQueueDelayMs: 1_000,
-  maxAdmittedBytes: 256 * MiB,
-  maxBatchExecutionMs: 5_000,
-  maxRecordExecutionMs: 1_000,
-  maxCancelGraceMs: 100,
-  maxCompileMs: 30_000,
-  maxInitMs: 5_000,
-  maxFaultsPerBatch: 3,
-  maxInstancesPerWorker: 64,
-  maxInstanceBytesPerWorker: 512 * MiB,
-  maxWorkers: Math.max(1, availableParallelism() - 1),
-  maxExtraWorkers: 2,
-  maxStallMs: 20,
-  maxWallTimeFactor: 4,
-  maxWorkerStops: 30,
-  workerStopWindowMs: 60_000,
-  maxSpareWorkers: 1,
-  maxIsolatedPipelines: 16,
-  isolatedIdleMs: 60_000,
-  maxWorkerQueue: 16,
-  streamWindowBytes: MiB,
-  slotInputBytes: 128 * KiB,
-  slotOutputBytes: 256 * KiB,
-  maxCoalescedCalls: 256,
-  maxCoalescedBytes: 64 * KiB,
-  maxFailureMessages: 1_000,
-  maxFailureTextBytes: 1 * KiB,
-  maxFailureEventsPerTrace: 32,
-  maxLogLineBytes: 1 * KiB,
-  maxWaitingLogBytes: 1 * MiB,
-  maxLogLinesPerSecond: 100,
-  maxStageLogLinesPerSecond: 50,
-  droppedLinesIntervalMs: 10_000,
-  maxFormerStages: 16,
-  maxFailureCodesPerStage: 64,
-  maxCountersPerStage: 64,
-  maxCounterNameBytes: 64,
-  maxDeadLetterAgeMs: 7 * 24 * 3_600_000,
-  maxDeadLetterBytes: 1024 * MiB,
-  maxDeadLetterQueueBytes: 64 * MiB,
-  maxDeadLetterWriteBytes: 4 * MiB,
-  maxReplaysInFlight: 16,
-  maxStoreLockMs: 5_000,
-  maxTelemetryFlushMs: 5_000,
-  maxRetryAttempts: 10,
-  maxRetryBackoffMs: 60_000,
-  maxBreakerWindow: 1_000,
-  maxRestarts: 20,
-  restartWindowMs: 60_000,
-  maxPrincipals: 1_000,
-  maxTokenBytes: 8 * KiB,
-  maxRememberedTokens: 10_000,
-  maxTokenRememberedMs: 60_000,
-  maxClockSkewMs: 30_000,
-  maxKeySetBytes: 256 * KiB,
-  maxKeyFetchMs: 5_000,
-  maxRefusalLinesPerSecond: 10,
-  maxAuditEntries: 1_000_000,
-  maxAuditEntriesInMemory: 10_000,
-  maxAuditAgeDays: 365,
-  maxAuditRefusalsPerMinute: 60,
-  maxAuditWaiting: 1_000,
-  maxHealthWatches: 10_000,
-  maxHealthReasons: 100,
-  maxWorkerlessMs: 5_000,
-  maxLoopTurnMs: 100,
-  accessCheckMs: 2_000,
-  maxDrainMs: 30_000,
-});
 
 /**
  * Completes the limits and asserts that they fit together.

@@ -219,12 +219,13 @@ class RunningServer implements LeatServer {
     this.registry = core.registry;
     this.stats = core.stats;
     this.deadLetters = core.engine.deadLetters;
-    this.#grpc = new GrpcDoor(core.engine, certificates);
+    this.#grpc = new GrpcDoor(core.engine, certificates, core.stats.connections.grpc);
     if (options.httpAddress === false) return;
     this.#http = new HttpDoor(core.engine, {
       prometheusContentType,
       prometheusText: core.prometheusText,
       certificates,
+      connections: core.stats.connections.http,
       hosts: options.httpHosts,
     });
   }

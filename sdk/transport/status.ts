@@ -12,15 +12,17 @@ function isCode(code: number): code is Code {
 }
 
 /**
- * How grpc-js tells that HTTP/2 ended a call with INTERNAL_ERROR before the server gave a status: as INTERNAL, where gRPC calls a connection that was lost
- * UNAVAILABLE. It is how a server ends a connection of which it has had too many resets, with all calls on it.
+ * How grpc-js tells that HTTP/2 ended a call before the server gave a status, where gRPC would have it UNAVAILABLE: as INTERNAL for a connection that was ended with
+ * INTERNAL_ERROR, as a server does that has had too many resets on it, and as RESOURCE_EXHAUSTED for ENHANCE_YOUR_CALM, with which Node refuses to begin
+ * a call that is one too many on its connection.
  */
-const lostStream = /^Received RST_STREAM with code 2 /;
+const lost = new Map<number, RegExp>([
+  [grpcStatus.INTERNAL, /^Received RST_STREAM with code 2 /],
+  [grpcStatus.RESOURCE_EXHAUSTED, /^Bandwidth exhausted or memory limit exceeded$/],
+]);
 
 function isLost({ code, details, metadata }: StatusObject): boolean {
-  return (
-    code === grpcStatus.INTERNAL && lostStream.test(details) && Object.keys(metadata.getMap()).length === 0
-  );
+  return lost.get(code)?.test(details) === true && Object.keys(metadata.getMap()).length === 0;
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createServer } from "node:net";
 import {
   Server,
   type ServerDuplexStream,
@@ -13,7 +14,9 @@ import {
 } from "@grpc/grpc-js";
 import type { Certificates } from "../access/certificates.ts";
 import { LeatError, leatError } from "../errors.ts";
+import type { ConnectionStats } from "../telemetry/stats.ts";
 import { senderOf } from "./call-principal.ts";
+import { boundConnections, listenOn } from "./connections.ts";
 import type { Engine } from "./engine.ts";
 import { FlowWindows } from "./flow-window.ts";
 import { controlDefinitions } from "./grpc-control.ts";
@@ -64,13 +67,16 @@ function refuse(): never {
 /** A gRPC server on one address. */
 export class GrpcDoor {
   readonly #server: Server;
+  /** grpc-js would listen by itself, for any number of connections. */
+  readonly #listener = createServer();
   readonly #certificates: Certificates | undefined;
   readonly #windowBytes: number;
   #windows: FlowWindows | undefined;
 
-  constructor(engine: Engine, certificates: Certificates | undefined) {
+  constructor(engine: Engine, certificates: Certificates | undefined, connections: ConnectionStats) {
     this.#certificates = certificates;
     this.#windowBytes = engine.limits.streamWindowBytes;
+    boundConnections(this.#listener, engine.limits, connections);
     const { maxModuleBytes, maxBatchBytes } = engine.limits;
     this.#server = new Server({
       // Beyond our own limits, which answer with a reason, by the room of a whole message more.
@@ -80,6 +86,7 @@ export class GrpcDoor {
       "grpc.keepalive_time_ms": 20_000,
       "grpc.keepalive_timeout_ms": 20_000,
       "grpc.keepalive_permit_without_calls": 1,
+      "grpc.max_connection_idle_ms": engine.limits.maxIdleConnectionMs,
       ...(engine.gate && { interceptors: [guardingCalls(engine.gate, engine.statuses)] }),
     });
     limitHttp2(this.#server, engine.limits);
@@ -98,27 +105,25 @@ export class GrpcDoor {
 
   /** Listens. @returns the port */
   async listen(host: string, port: number): Promise<number> {
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, grpcCredentials(this.#certificates), (error, bound) => {
-        if (error !== null) {
-          reject(error);
-          return;
-        }
-        this.#windows = new FlowWindows(bound, this.#windowBytes);
-        resolve(bound);
-      });
-    });
+    const injector = this.#server.createConnectionInjector(grpcCredentials(this.#certificates));
+    this.#listener.on("connection", (socket) => injector.injectConnection(socket));
+    const bound = await listenOn(this.#listener, host, port);
+    this.#windows = new FlowWindows(bound, this.#windowBytes);
+    return bound;
   }
 
   /** Takes no new connections and resolves when the calls in flight have ended. */
   async finish(): Promise<void> {
+    // Connections that grpc-js was given are none of its listener's, so it does not wait for them.
+    const ended = new Promise<void>((resolve) => this.#listener.close(() => resolve()));
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    await ended;
     this.#windows?.[Symbol.dispose]();
   }
 
   /** Ends everything at once. */
   close(): void {
+    this.#listener.close();
     this.#server.forceShutdown();
     this.#windows?.[Symbol.dispose]();
   }

@@ -18,6 +18,7 @@ import type { Gate } from "../access/gate.ts";
 import { anonymous, type Principal } from "../access/principal.ts";
 import type { OpenThing } from "../config/access-file.ts";
 import { LeatError } from "../errors.ts";
+import type { ConnectionStats } from "../telemetry/stats.ts";
 import { peerKey, principalKey } from "./call-principal.ts";
 import { connectTransformService } from "./connect-transform.ts";
 import { controlPlane } from "./control-plane.ts";
@@ -33,6 +34,8 @@ export interface HttpDoorOptions {
   readonly prometheusContentType: string;
   /** The certificates; undefined serves without TLS. */
   readonly certificates: Certificates | undefined;
+  /** Counts its connections. */
+  readonly connections: ConnectionStats;
   /** The names under which the door may be called; undefined for the usual ones. */
   readonly hosts: readonly string[] | undefined;
 }
@@ -68,6 +71,7 @@ export class HttpDoor {
       (request, response) => this.#handle(request, response),
       options.certificates,
       engine.limits,
+      options.connections,
     );
   }
 

@@ -5,7 +5,13 @@
  * @module
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
 import {
   createServer as createHttp2Server,
   createSecureServer,
@@ -14,15 +20,13 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
-import {
-  type AddressInfo,
-  createServer as createNetServer,
-  type Server as NetServer,
-  type Socket,
-} from "node:net";
+import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import type { Certificates, LoadedCertificates } from "../access/certificates.ts";
 import type { Limits } from "../limits.ts";
+import type { ConnectionStats } from "../telemetry/stats.ts";
+import { boundConnections, listenOn } from "./connections.ts";
 import { http2Options } from "./http2-options.ts";
 
 /** A request of either version. */
@@ -35,8 +39,8 @@ export type Handle = (request: AnyRequest, response: AnyResponse) => void;
 /** How every HTTP/2 connection begins, and no HTTP/1.1 request. */
 const http2Start = "PRI";
 
-/** How long a connection may take for its first bytes, or its handshake, in milliseconds. */
-const firstBytesMs = 10_000;
+/** How often requests that are slow to come are looked for, in milliseconds. */
+const slowRequestCheckMs = 1_000;
 
 /** Listens on one address. */
 export class HttpFront {
@@ -47,9 +51,15 @@ export class HttpFront {
   readonly #speakHttp2 = new WeakSet<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #stopCertificates: (() => void) | undefined;
+  #http1: Server | undefined;
   #finishing = false;
 
-  constructor(handle: Handle, certificates: Certificates | undefined, limits: Readonly<Limits>) {
+  constructor(
+    handle: Handle,
+    certificates: Certificates | undefined,
+    limits: Readonly<Limits>,
+    connections: ConnectionStats,
+  ) {
     this.#limits = limits;
     const counted: Handle = (request, response) => {
       if (request.httpVersionMajor === 1) {
@@ -60,15 +70,30 @@ export class HttpFront {
     };
     if (certificates === undefined) {
       this.#server = this.#plain(counted);
-      return;
+    } else {
+      const secure = this.#secure(counted, certificates);
+      this.#stopCertificates = certificates.onChange((loaded) => secure.setSecureContext(contextOf(loaded)));
+      this.#server = secure;
     }
-    const secure = this.#secure(counted, certificates);
-    this.#stopCertificates = certificates.onChange((loaded) => secure.setSecureContext(contextOf(loaded)));
-    this.#server = secure;
+    boundConnections(this.#server, limits, connections);
+  }
+
+  /** What bounds HTTP/1.1 requests that come slowly or not at all. */
+  get #http1Options(): ServerOptions {
+    const { maxRequestHeadMs, maxRequestMs, maxMetadataBytes } = this.#limits;
+    return {
+      headersTimeout: maxRequestHeadMs,
+      requestTimeout: maxRequestMs,
+      maxHeaderSize: maxMetadataBytes,
+      connectionsCheckingInterval: slowRequestCheckMs,
+    };
   }
 
   #plain(handle: Handle): NetServer {
-    const http1 = createServer(handle);
+    const http1 = createServer(this.#http1Options, handle);
+    // Node looks for slow requests only in a server that listens. This one is given its connections.
+    http1.emit("listening");
+    this.#http1 = http1;
     const http2 = createHttp2Server(http2Options(this.#limits), handle);
     this.#keepSessions(http2);
     return createNetServer((socket) => this.#sort(socket, http1, http2));
@@ -83,10 +108,13 @@ export class HttpFront {
         allowHTTP1: true,
         requestCert: clientCa !== undefined,
         rejectUnauthorized: clientCa !== undefined && clientAuth === "required",
-        handshakeTimeout: firstBytesMs,
+        handshakeTimeout: this.#limits.maxRequestHeadMs,
+        ...this.#http1Options,
       },
       handle,
     );
+    // Node sets its own defaults over those that it was given.
+    Object.assign(server, this.#http1Options);
     this.#keepSessions(server);
     server.on("secureConnection", (socket) => {
       this.#keep(socket);
@@ -100,6 +128,15 @@ export class HttpFront {
   #keepSessions(server: Http2Server | Http2SecureServer): void {
     server.on("session", (session) => {
       this.#sessions.add(session);
+      // Node tells of a connection on which nothing moves. One with calls is kept: they may have nothing to say.
+      let calls = 0;
+      session.on("stream", (stream: ServerHttp2Stream) => {
+        calls++;
+        stream.once("close", () => calls--);
+      });
+      session.setTimeout(this.#limits.maxIdleConnectionMs, () => {
+        if (calls === 0) session.close();
+      });
       session.on("close", () => this.#sessions.delete(session));
     });
   }
@@ -113,7 +150,7 @@ export class HttpFront {
   /** Gives a connection to the server of the version that its first bytes speak. */
   #sort(socket: Socket, http1: Server, http2: Http2Server): void {
     this.#keep(socket);
-    socket.setTimeout(firstBytesMs, () => socket.destroy());
+    socket.setTimeout(this.#limits.maxRequestHeadMs, () => socket.destroy());
     let first = Buffer.alloc(0);
     const read = (bytes: Buffer): void => {
       first = Buffer.concat([first, bytes]);
@@ -142,12 +179,8 @@ export class HttpFront {
   }
 
   /** Listens. @returns the port */
-  async listen(host: string, port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => resolve());
-    });
-    return (this.#server.address() as AddressInfo).port;
+  listen(host: string, port: number): Promise<number> {
+    return listenOn(this.#server, host, port);
   }
 
   /** Takes no new connections and resolves when the calls in flight have ended. */
@@ -160,6 +193,7 @@ export class HttpFront {
         if (requests === 0 && !this.#speakHttp2.has(socket)) socket.end();
       }
     });
+    this.#http1?.close();
     this.#stopCertificates?.();
   }
 
@@ -167,6 +201,7 @@ export class HttpFront {
   close(): void {
     this.#stopCertificates?.();
     this.#server.close();
+    this.#http1?.close();
     for (const socket of this.#sockets.keys()) socket.destroy();
   }
 }

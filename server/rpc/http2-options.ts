@@ -19,16 +19,20 @@ export function http2Options(limits: Readonly<Limits>): ServerSessionOptions {
   return {
     streamResetBurst: limits.maxStreamResets,
     streamResetRate: limits.maxStreamResetsPerSecond,
+    settings: {
+      maxConcurrentStreams: limits.maxCallsPerConnection,
+      maxHeaderListSize: limits.maxMetadataBytes,
+    },
   };
 }
 
 /**
- * Gives these options to a server of grpc-js, which has none of its own for them: they join those that it makes its HTTP/2 servers with.
+ * Gives these options to a server of grpc-js, which has its own for one of them only: they join those that it makes its HTTP/2 servers with.
  *
  * @throws Error where a version of grpc-js keeps them elsewhere
  */
 export function limitHttp2(server: Server, limits: Readonly<Limits>): void {
   const { commonServerOptions } = server as unknown as { readonly commonServerOptions?: object };
   if (typeof commonServerOptions !== "object") throw new Error("grpc-js keeps its HTTP/2 options elsewhere");
-  Object.assign(commonServerOptions, http2Options(limits));
+  Object.assign(commonServerOptions, http2Options(limits), { handshakeTimeout: limits.maxRequestHeadMs });
 }

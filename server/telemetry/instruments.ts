@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Attributes, BatchObservableResult, Meter, MetricOptions, Observable } from "@opentelemetry/api";
+import type { Attributes, BatchObservableResult, Meter, Observable } from "@opentelemetry/api";
+import { Group, observeAll, type Point } from "./instrument-group.ts";
 import { labelNames as label, metricNames as name } from "./names.ts";
 import type { StageStats } from "./stage-stats.ts";
 import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
@@ -28,34 +29,18 @@ export function registerInstruments(meter: Meter, stats: Stats): void {
   registerStages(meter, stats);
 }
 
-/** The value of one label set. */
-type Point = readonly [value: number, attributes?: Attributes];
-
-/** Registers instruments that are read together: one pass over the figures a collection. */
-class Group {
-  readonly #meter: Meter;
-  readonly #observables: Observable[] = [];
-
-  constructor(meter: Meter) {
-    this.#meter = meter;
-  }
-
-  counter(metric: string, options: MetricOptions): Observable {
-    return this.#add(this.#meter.createObservableCounter(metric, options));
-  }
-
-  gauge(metric: string, options: MetricOptions): Observable {
-    return this.#add(this.#meter.createObservableGauge(metric, options));
-  }
-
-  observe(read: (result: BatchObservableResult) => void): void {
-    this.#meter.addBatchObservableCallback(read, this.#observables);
-  }
-
-  #add<T extends Observable>(observable: T): T {
-    this.#observables.push(observable);
-    return observable;
-  }
+function connectionReads(group: Group, { connections }: Stats): [Observable, () => readonly Point[]][] {
+  const ports = Object.entries(connections);
+  return [
+    [
+      group.gauge(name.connections, { description: "Open connections" }),
+      () => ports.map(([port, { open }]) => [open, { [label.port]: port }] as const),
+    ],
+    [
+      group.counter(name.connectionsDropped, { description: "Connections closed at once" }),
+      () => ports.map(([port, { dropped }]) => [dropped, { [label.port]: port }] as const),
+    ],
+  ];
 }
 
 function poolReads(group: Group, { pool }: Stats): [Observable, () => readonly Point[]][] {
@@ -88,6 +73,7 @@ function registerServer(meter: Meter, stats: Stats): void {
   const { admission } = stats;
   const group = new Group(meter);
   const reads: [Observable, () => readonly Point[]][] = [
+    ...connectionReads(group, stats),
     ...poolReads(group, stats),
     [
       group.gauge(name.admittedBatches, { description: "Batches admitted and not yet answered" }),
@@ -142,15 +128,6 @@ function registerModuleCache(meter: Meter, { moduleCache }: Stats): void {
       () => [[moduleCache.compile.totalNs * secondsPerNs]],
     ],
   ]);
-}
-
-/** Reads instruments that each have points of their own. */
-function observeAll(group: Group, reads: readonly (readonly [Observable, () => readonly Point[]])[]): void {
-  group.observe((result) => {
-    for (const [observable, read] of reads) {
-      for (const [value, attributes] of read()) result.observe(observable, value, attributes);
-    }
-  });
 }
 
 function registerRollouts(meter: Meter, stats: Stats): void {

@@ -160,6 +160,10 @@ export const metricNames = {
   refused: "leat.admission.refused",
   /** Open streams. */
   streams: "leat.admission.streams",
+  /** Open connections. Labels: port (`grpc`, `http`). */
+  connections: "leat.connections.open",
+  /** Connections closed at once, since `maxConnections` were open. Labels: port. */
+  connectionsDropped: "leat.connections.dropped",
   /** Compiled modules in the cache. */
   cacheModules: "leat.module_cache.modules",
   /** Their source bytes. */
@@ -222,5 +226,6 @@ export const labelNames = {
   kind: "kind",
   key: "key",
   mode: "mode",
+  port: "port",
   maxRecords: "le",
 } as const;

@@ -164,6 +164,14 @@ export interface AdmissionStats {
   streams: number;
 }
 
+/** The connections of one port. */
+export interface ConnectionStats {
+  /** Those that are open. */
+  open: number;
+  /** Those that were closed at once, since `maxConnections` were open. */
+  dropped: number;
+}
+
 /** Figures of the compiled-module cache. */
 export interface ModuleCacheStats {
   /** Modules in the cache. */
@@ -217,6 +225,11 @@ export class Stats {
   };
   /** What is admitted at this moment. */
   readonly admission: AdmissionStats = { batches: 0, bytes: 0, limitBytes: 0, refused: 0, streams: 0 };
+  /** The connections of each port. */
+  readonly connections: Readonly<Record<"grpc" | "http", ConnectionStats>> = {
+    grpc: { open: 0, dropped: 0 },
+    http: { open: 0, dropped: 0 },
+  };
   /** The compiled modules. */
   readonly moduleCache: ModuleCacheStats = {
     modules: 0,
