@@ -7,7 +7,7 @@
 import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import { type Book, type BookEntry, holdOne, isHeld, probationUntilMs } from "./quarantine-book.ts";
-import { readBook, writeBook } from "./quarantine-file.ts";
+import { aheadMs, readBook, writeBook } from "./quarantine-file.ts";
 
 /** Modules in quarantine. */
 export class Quarantine {
@@ -23,7 +23,7 @@ export class Quarantine {
   constructor(path: string | undefined, clock: Clock) {
     this.#path = path;
     this.#clock = clock;
-    const read = path === undefined ? { book: new Map(), problem: undefined } : readBook(path);
+    const read = path === undefined ? { book: new Map(), problem: undefined } : readBook(path, clock);
     this.#book = read.book;
     this.problem = read.problem;
   }
@@ -56,11 +56,12 @@ export class Quarantine {
   refusal(digest: string, module: string): LeatError | undefined {
     const entry = this.held(digest);
     if (entry === undefined) return undefined;
+    const wall = (ms: number): string => new Date(ms + aheadMs(this.#clock)).toISOString();
     return leatError("MODULE_QUARANTINED", {
       module,
       digest,
-      since: new Date(entry.sinceMs).toISOString(),
-      until: entry.heldUntilMs === "released" ? "it is released" : new Date(entry.heldUntilMs).toISOString(),
+      since: wall(entry.sinceMs),
+      until: entry.heldUntilMs === "released" ? "it is released" : wall(entry.heldUntilMs),
       problem: entry.why,
     });
   }
@@ -84,7 +85,7 @@ export class Quarantine {
   hold(digest: string, why: string): void {
     this.#book = holdOne(this.#book, digest, why, this.#clock.nowMs());
     this.onChange();
-    if (this.#path !== undefined) writeBook(this.#path, this.#book);
+    if (this.#path !== undefined) writeBook(this.#path, this.#book, this.#clock);
   }
 
   /** Forgets all that is held against a module. @returns whether it was in quarantine */
@@ -92,7 +93,7 @@ export class Quarantine {
     const held = this.held(digest) !== undefined;
     const book = new Map(this.#book);
     if (!book.delete(digest)) return false;
-    if (this.#path !== undefined) writeBook(this.#path, book);
+    if (this.#path !== undefined) writeBook(this.#path, book, this.#clock);
     this.#book = book;
     this.onChange();
     return held;

@@ -178,10 +178,10 @@ export class Supervisor {
     const { ledger, quarantine } = this.#began;
     const rows = readLedger(ledger);
     if (rows.length === 0) return false;
-    const { book, problem } = readBook(quarantine);
+    const { book, problem } = readBook(quarantine, systemClock);
     if (problem !== undefined) this.#parts.say(`${problem}; the quarantine begins anew`);
     const verdict = judge(book, rows, signal, systemClock.nowMs());
-    writeBook(quarantine, verdict.book);
+    writeBook(quarantine, verdict.book, systemClock);
     for (const digest of verdict.quarantined) this.#parts.say(`${digest} is in quarantine`);
     for (const digest of verdict.suspected) this.#parts.say(`${digest} is on probation`);
     return true;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { AuditActorKind, type AuditEntry, type Leat, PipelineSchema, RolloutMode } from "@leat/sdk";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../../server/clock.ts";
 import { resolveLimits } from "../../server/limits.ts";
 import { digestOf } from "../../server/module/compile.ts";
 import { signModule } from "../../server/signing/sign-module.ts";
@@ -99,7 +100,7 @@ test("a quarantine that the supervisor has begun has one entry, at the next star
     heldUntilMs: "released" as const,
     why: "it aborted",
   };
-  writeBook(quarantine, new Map([[digest, entry]]));
+  writeBook(quarantine, new Map([[digest, entry]]), systemClock);
   const supervision = { quarantine, ledger: join(folder.path, "ledger") };
   for (let start = 1; start <= 2; start++) {
     await using kit = await startTestServer({ dataFolder: folder.path, server: { supervision, logger } });
