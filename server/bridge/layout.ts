@@ -155,8 +155,8 @@ export const SegmentWord = {
   size: 8,
 } as const;
 
-/** Words of one entry of the exclusion table. */
-export const ExclusionWord = { stage: 0, record: 1, code: 2, size: 4 } as const;
+/** Words of one entry of the exclusion table. The times are in milliseconds, -1 where they are not known. */
+export const ExclusionWord = { stage: 0, record: 1, code: 2, wallMs: 3, cpuMs: 4, size: 6 } as const;
 
 /** Why a record must not be run again. */
 export const ExclusionCode = { timeout: 0, workerLost: 1, initTimeout: 2, breakerOpen: 3 } as const;

@@ -14,6 +14,8 @@ export interface CrossingExclusion {
   readonly stage: number;
   readonly record: number;
   readonly code: number;
+  /** What had been measured when it was stopped; undefined where it was not for a limit. */
+  readonly measured?: { readonly wallMs: number; readonly cpuMs: number | undefined } | undefined;
 }
 
 /** What the worker said about a run that had failures. */

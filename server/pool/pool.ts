@@ -11,7 +11,7 @@ import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
-import { type Overrun, Watchdog } from "./watchdog.ts";
+import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
 
 /** Who is told what happens in the pool. */
@@ -36,8 +36,7 @@ export interface PoolEvents {
 interface Stopped {
   readonly crossing: Crossing;
   readonly overrun: Overrun;
-  readonly ranMs: number;
-  readonly cpuMs: number;
+  readonly spent: Spent;
 }
 
 /** What is told of a worker that was stopped for what it ran. */
@@ -83,8 +82,7 @@ export class Pool {
       limits,
       clock,
       () => this.#all(),
-      (worker, crossing, overrun, ranMs, cpuMs) =>
-        this.#stopOverrun(worker, { crossing, overrun, ranMs, cpuMs }),
+      (worker, crossing, overrun, spent) => this.#stopOverrun(worker, { crossing, overrun, spent }),
       (worker) => this.#relieve(worker),
     );
   }
@@ -347,10 +345,10 @@ export class Pool {
   /** Remembers what stopped the worker, so that it is not run again. */
   #blame(worker: WorkerHandle, running: Crossing, stopped: Stopped | undefined): void {
     const { words } = worker.memory;
-    this.#events.lost(worker, running, stopped?.cpuMs ?? 0);
+    this.#events.lost(worker, running, stopped?.spent.cpuMs ?? 0);
     if (stopped !== undefined && stopped.crossing === running) {
       if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
-      afterOverrun(running, stopped.overrun, this.#limits, stopped.ranMs);
+      afterOverrun(running, stopped.overrun, this.#limits, stopped.spent);
     } else if (stopped === undefined) {
       this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);

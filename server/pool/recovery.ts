@@ -7,10 +7,10 @@
 import { ExclusionCode, unknownRecord, wholeStage } from "../bridge/layout.ts";
 import type { Limits } from "../limits.ts";
 import type { Crossing } from "./crossing.ts";
-import type { Overrun } from "./watchdog.ts";
+import type { Overrun, Spent } from "./watchdog.ts";
 
 /**
- * The watchdog has stopped the crossing's worker, in which it had run for `ranMs`.
+ * The watchdog has stopped the crossing's worker, in which it had run for `ranMs`; `measured` is what was over the limit.
  *
  * A record over its limit fails alone. A batch over its limit blames nobody: its records run one by one next, so
  * that each has its own limit. What a crossing may cost in all is bounded: when it has spent the time of
@@ -21,23 +21,23 @@ export function afterOverrun(
   crossing: Crossing,
   overrun: Overrun,
   limits: Readonly<Limits>,
-  ranMs: number,
+  { ranMs, measured }: Pick<Spent, "ranMs" | "measured">,
 ): void {
   crossing.spentMs += ranMs;
   if (overrun.t === "cancelled") return;
   const spec = crossing.pipeline.spec.stages[overrun.stage];
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
   if (overrun.t === "init") {
-    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.initTimeout);
+    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.initTimeout, measured);
   } else if (overrun.t === "run" || crossing.spentMs > allowedMs || !crossing.canExclude) {
-    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.timeout);
+    exclude(crossing, overrun.stage, wholeStage, ExclusionCode.timeout, measured);
   } else if (overrun.t === "record") {
-    exclude(crossing, overrun.stage, overrun.record, ExclusionCode.timeout);
+    exclude(crossing, overrun.stage, overrun.record, ExclusionCode.timeout, measured);
     if (crossing.exclusions.length >= limits.maxFaultsPerBatch) {
-      exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout);
+      exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout, measured);
     }
   } else {
-    exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout);
+    exclude(crossing, overrun.stage, unknownRecord, ExclusionCode.timeout, measured);
   }
 }
 
@@ -51,10 +51,16 @@ export function afterLoss(crossing: Crossing, stage: number, record: number): vo
 }
 
 /** The last place of the table is kept for giving up on the stage. */
-function exclude(crossing: Crossing, stage: number, record: number, code: number): void {
+function exclude(
+  crossing: Crossing,
+  stage: number,
+  record: number,
+  code: number,
+  measured?: Spent["measured"],
+): void {
   const known = crossing.exclusions.some((other) => other.stage === stage && other.record === record);
   if (known && record === unknownRecord) return;
-  const exclusion = { stage, record: known ? wholeStage : record, code };
+  const exclusion = { stage, record: known ? wholeStage : record, code, measured };
   const others = crossing.canExclude ? crossing.exclusions : crossing.exclusions.slice(0, -1);
-  crossing.exclusions = [...others, crossing.canExclude ? exclusion : { stage, record: wholeStage, code }];
+  crossing.exclusions = [...others, crossing.canExclude ? exclusion : { ...exclusion, record: wholeStage }];
 }

@@ -50,5 +50,7 @@ function writeExclusions(memory: SlotMemory, slot: number, crossing: Crossing): 
     words[entry + ExclusionWord.stage] = exclusion.stage;
     words[entry + ExclusionWord.record] = exclusion.record;
     words[entry + ExclusionWord.code] = exclusion.code;
+    words[entry + ExclusionWord.wallMs] = Math.round(exclusion.measured?.wallMs ?? -1);
+    words[entry + ExclusionWord.cpuMs] = Math.round(exclusion.measured?.cpuMs ?? -1);
   }
 }

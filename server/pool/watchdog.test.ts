@@ -46,7 +46,7 @@ function setUp() {
     limits,
     clockOf(() => nowMs),
     () => [worker as unknown as WorkerHandle],
-    (_, of, overrun, ranMs) => {
+    (_, of, overrun, { ranMs }) => {
       expect(of).toBe(crossing);
       seen.push(overrun);
       ran.push(ranMs);

@@ -31,17 +31,18 @@ export type Overrun =
   | { readonly t: "run"; readonly stage: number }
   | { readonly t: "cancelled" };
 
-/**
- * Stops the worker. `ranMs` is how long the run has taken, less what its thread waited for a processor, and `cpuMs` is what it had of
- * one; where nobody tells that, what the clock says.
- */
-export type OnOverrun = (
-  worker: WorkerHandle,
-  crossing: Crossing,
-  overrun: Overrun,
-  ranMs: number,
-  cpuMs: number,
-) => void;
+/** What something had taken when it was stopped. */
+export interface Spent {
+  /** How long the run has taken, less what its thread waited for a processor. */
+  readonly ranMs: number;
+  /** What the run had of a processor; where nobody tells that, what the clock says. */
+  readonly cpuMs: number;
+  /** What was over its limit (the record, the batch or the start) by the clock, and what it had of a processor, where that is told. */
+  readonly measured: { readonly wallMs: number; readonly cpuMs: number | undefined };
+}
+
+/** Stops the worker. */
+export type OnOverrun = (worker: WorkerHandle, crossing: Crossing, overrun: Overrun, spent: Spent) => void;
 
 /** When something was first seen: by the clock, and by the thread's processor time where that is told. */
 interface Since {
@@ -115,13 +116,11 @@ export class Watchdog {
     const seen = this.#observe(worker, nowMs);
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
     if (overrun !== undefined)
-      this.#onOverrun(
-        worker,
-        crossing,
-        overrun,
-        this.#ranMs(worker, seen.run, nowMs),
-        cpuMsSince(worker, seen.run, nowMs),
-      );
+      this.#onOverrun(worker, crossing, overrun, {
+        ranMs: this.#ranMs(worker, seen.run, nowMs),
+        cpuMs: cpuMsSince(worker, seen.run, nowMs),
+        measured: measuredSince(worker, overSince(overrun, seen), nowMs),
+      });
     else if (!worker.stalled && nowMs - seen.call.wallMs > this.#limits.maxStallMs) this.#onStall(worker);
   }
 
@@ -203,6 +202,17 @@ export class Watchdog {
 function cpuMsSince(worker: WorkerHandle, since: Since, nowMs: number): number {
   const cpuMs = since.cpuMs === undefined ? undefined : worker.cpu.usedMs();
   return cpuMs === undefined || since.cpuMs === undefined ? nowMs - since.wallMs : cpuMs - since.cpuMs;
+}
+
+/** Since when what is over its limit was seen. */
+function overSince({ t }: Overrun, { named, call, run }: Observation): Since {
+  return t === "record" ? named : t === "run" ? run : call;
+}
+
+function measuredSince(worker: WorkerHandle, since: Since, nowMs: number): Spent["measured"] {
+  const cpuMs = since.cpuMs === undefined ? undefined : worker.cpu.usedMs();
+  const spent = cpuMs === undefined || since.cpuMs === undefined ? undefined : cpuMs - since.cpuMs;
+  return { wallMs: nowMs - since.wallMs, cpuMs: spent };
 }
 
 function mark(since: Since, wallMs: number, cpuMs: number | undefined): void {

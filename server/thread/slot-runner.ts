@@ -152,7 +152,7 @@ export class SlotRunner {
       list.push({
         record: words[entry + ExclusionWord.record] as number,
         code,
-        message: this.#explain(kind, runner, stage),
+        message: this.#explain(kind, runner, stage) + measuredText(words, entry),
       });
       byStage.set(stage, list);
     }
@@ -174,6 +174,14 @@ export class SlotRunner {
   #post(message: FromWorker, transfer: ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer);
   }
+}
+
+/** What was measured of what a limit has stopped. */
+function measuredText(words: Int32Array, entry: number): string {
+  const wallMs = words[entry + ExclusionWord.wallMs] as number;
+  const cpuMs = words[entry + ExclusionWord.cpuMs] as number;
+  if (wallMs < 0) return "";
+  return cpuMs < 0 ? `; it took ${wallMs} ms` : `; it took ${wallMs} ms, and ran for ${cpuMs} of them`;
 }
 
 class TooManyRecords extends Error {

@@ -41,6 +41,11 @@ async function reasonOf(call: Promise<unknown>): Promise<string> {
   );
 }
 
+async function heldModules(): Promise<string[]> {
+  const { modules } = await kit.leat.modules.listModules({});
+  return modules.filter(({ quarantine }) => quarantine !== undefined).map(({ name }) => name);
+}
+
 async function kill(times: number): Promise<void> {
   for (let n = 0; n < times; n++) await reasonOf(kit.raw.transform(request("killer", "!")));
 }
@@ -58,10 +63,7 @@ test("a module that keeps bringing workers down is put in quarantine, for longer
   await kill(1);
   expect(await reasonOf(kit.raw.transform(request("killer", "a")))).toBe("MODULE_QUARANTINED");
   expect(await reasonOf(kit.raw.transform(request("neighbour", "a")))).toBe("answered");
-  const { modules } = await kit.leat.modules.listModules({});
-  expect(modules.filter(({ quarantine }) => quarantine !== undefined).map(({ name }) => name)).toEqual([
-    "killer",
-  ]);
+  expect(await heldModules()).toEqual(["killer"]);
   expect((await kit.metrics()).quarantined).toHaveLength(1);
 
   clock.aheadMs += 61_000;
@@ -76,4 +78,23 @@ test("the operator lets it run again", async () => {
     wasQuarantined: true,
   });
   expect(await reasonOf(kit.raw.transform(request("killer", "a")))).toBe("answered");
+});
+
+test("batches of others that run or wait in the worker that is brought down are answered, and nobody blames their modules", async () => {
+  clock.aheadMs += 24 * 3_600_000;
+  for (let round = 0; round < 3; round++) {
+    const killer = reasonOf(kit.raw.transform(request("killer", "!")));
+    const others = Array.from({ length: 20 }, (_, n) => kit.raw.transform(request("neighbour", `m${n}`)));
+    expect((await Promise.all(others)).flatMap(valuesOf)).toEqual(
+      Array.from({ length: 20 }, (_, n) => `${n}`),
+    );
+    await killer;
+  }
+  expect(await reasonOf(kit.raw.transform(request("killer", "a")))).toBe("MODULE_QUARANTINED");
+  expect(await heldModules()).toEqual(["killer"]);
+  // The killer comes back on probation, beside a neighbour against which nothing is held.
+  clock.aheadMs += 24 * 3_600_000;
+  expect(valuesOf(await kit.raw.transform(request("killer", "a")))).toEqual(["a"]);
+  expect(valuesOf(await kit.raw.transform(request("neighbour", "mb")))).toEqual(["b"]);
+  expect(await heldModules()).toEqual([]);
 });
