@@ -28,8 +28,8 @@ export function assertLimitsFit(limits: Readonly<Limits>): void {
     "streamWindowBytes must be at least 65,535 and below 2 GiB",
   );
   assert(limits.maxStreamWindow >= 1, "maxStreamWindow must be at least 1");
-  assert(limits.maxCallsPerConnection >= 1, "maxCallsPerConnection must be at least 1");
   assert(limits.maxTokenBytes < limits.maxMetadataBytes, "maxTokenBytes must be below maxMetadataBytes");
+  assertConnectionsFit(limits);
   assert(limits.maxBatchBytes <= limits.maxAdmittedBytes, "maxBatchBytes must not exceed maxAdmittedBytes");
   assert(
     limits.maxBatchBytes <= limits.maxGuestMemoryBytes,
@@ -51,4 +51,24 @@ export function assertLimitsFit(limits: Readonly<Limits>): void {
     limits.maxGuestMemoryBytes >= wasmPageBytes,
     `maxGuestMemoryBytes must be at least ${wasmPageBytes}`,
   );
+}
+
+/** The longest time that a timer of Node's takes, and more than any number of HTTP/2's settings here needs. */
+const maxInt32 = 2 ** 31 - 1;
+
+function assertConnectionsFit(limits: Readonly<Limits>): void {
+  const { maxConnections, maxRequestHeadMs, maxRequestMs, maxIdleConnectionMs } = limits;
+  const { maxCallsPerConnection, maxMetadataBytes } = limits;
+  const all = {
+    maxConnections,
+    maxRequestHeadMs,
+    maxRequestMs,
+    maxIdleConnectionMs,
+    maxCallsPerConnection,
+    maxMetadataBytes,
+  };
+  // To Node, 0 means without a bound in some of them, and nothing at all in others.
+  for (const [name, value] of Object.entries(all))
+    assert(value >= 1 && value <= maxInt32, `${name} must be at least 1 and below 2^31`);
+  assert(maxRequestHeadMs <= maxRequestMs, "maxRequestHeadMs must not exceed maxRequestMs");
 }

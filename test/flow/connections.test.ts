@@ -7,6 +7,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { resolveLimits } from "../../server/limits.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { request, valuesOf } from "../kit/records.ts";
 import { holdingLimits, startTestServer, type TestServer } from "../kit/test-server.ts";
@@ -133,3 +134,12 @@ test.each(ports)(
     await held.release();
   },
 );
+
+test.each([
+  [{ maxConnections: 0 }, "maxConnections must be at least 1 and below 2^31"],
+  [{ maxIdleConnectionMs: 2 ** 31 }, "maxIdleConnectionMs must be at least 1 and below 2^31"],
+  [{ maxRequestHeadMs: 1_000, maxRequestMs: 999 }, "maxRequestHeadMs must not exceed maxRequestMs"],
+  [{ maxMetadataBytes: 8 * 1024 }, "maxTokenBytes must be below maxMetadataBytes"],
+])("limits that Node would take for something else are refused: %j", (limits, problem) => {
+  expect(() => resolveLimits(limits)).toThrow(problem);
+});
