@@ -7,6 +7,7 @@
 import { Command } from "commander";
 import { serverVersion } from "../version.ts";
 import { addAuditCommands } from "./audit/commands.ts";
+import { addBackupCommands } from "./backup.ts";
 import { addBenchCommand } from "./bench.ts";
 import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
@@ -53,6 +54,7 @@ export async function leatCommand(args: readonly string[]): Promise<Command> {
   addRunCommand(program);
   addBenchCommand(program);
   addHealthCommand(program);
+  addBackupCommands(program);
   addTokenCommand(program);
   return program;
 }
