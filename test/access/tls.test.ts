@@ -1,6 +1,8 @@
 /** TLS on both ports: certificates that change under traffic, and client certificates that say who calls. */
 
 import { once } from "node:events";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
@@ -196,4 +198,31 @@ test("a client certificate says who calls, on both ports; one that nobody vouche
   aheadMs = 2 * 24 * 3_600_000;
   expect(await grpc(owned)).toBe("CREDENTIALS_EXPIRED");
   expect(await connect(owned, "2")).toBe("Unauthenticated");
+});
+
+test("a handshake that does not come ends its connection on either port, and a slow request ends with 408", async () => {
+  using folder = new AccessFolder();
+  const files = put(folder, authority.issue("server.test"));
+  await using kit = await startTestServer({
+    http: true,
+    limits: { maxRequestHeadMs: 200, maxRequestMs: 200 },
+    server: { tls: { ...files, clientCa: undefined, clientAuth: "required" } },
+    client: { tls: { ca: folder.write("ca.crt", authority.cert), serverName: "server.test" } },
+  });
+  for (const port of [kit.server.grpcPort, kit.server.httpPort ?? 0]) {
+    const silent = connect(port, "127.0.0.1");
+    silent.on("error", () => {});
+    silent.resume();
+    await once(silent, "close");
+  }
+  const slow = connectTls({
+    host: "127.0.0.1",
+    port: kit.server.httpPort ?? 0,
+    ca: authority.cert,
+    servername: "server.test",
+    ALPNProtocols: ["http/1.1"],
+  });
+  await once(slow, "secureConnect");
+  slow.write("POST /healthz HTTP/1.1\r\nHost: localhost\r\nx-slow: ");
+  expect(await text(slow)).toMatch(/^HTTP\/1.1 408 /);
 });
