@@ -132,6 +132,22 @@ describe("a check finds", () => {
   });
 });
 
+test("a log that somebody has cut is written on, also where retention cannot remove its beginning", async () => {
+  const before = logs.open();
+  await addEntries(before, 30);
+  await logs.close();
+  tamper("DELETE FROM audit_entries WHERE sequence BETWEEN 2 AND 29");
+  const audit = logs.open({ limits: { maxAuditEntries: 10 } });
+  await audit.end(await audit.begin(auditChange("next")), "ok");
+  expect((await audit.list({}, 1)).entries[0]?.target.name).toBe("next");
+  expect(audit.stats).toMatchObject({ failures: 0, entries: { ok: 1 } });
+  expect((await audit.verify(undefined)).broken).toMatchObject({ sequence: 2 });
+  const database = new DatabaseSync(logs.file);
+  const removal = "DELETE FROM audit_entries WHERE sequence = 1";
+  expect(() => database.exec(removal), "its triggers are back").toThrow(/audit log/);
+  database.close();
+});
+
 test("the file refuses what is no entry at the end", async () => {
   const audit = logs.open();
   await addEntries(audit, 3);

@@ -19,6 +19,7 @@ import {
   noTarget,
   serverActor,
 } from "./audit-entry.ts";
+import { type AuditVerdict, walkAudit } from "./audit-walk.ts";
 import type { StoreNotice } from "./store-calls.ts";
 import type { StoreClient } from "./store-client.ts";
 
@@ -59,26 +60,6 @@ export interface AuditBounds {
   readonly head: AuditPoint;
 }
 
-/** What a part of the log was found to be. */
-export type AuditCheck = {
-  /** The last entry that was found good. */
-  readonly last: AuditPoint;
-  /** The digest in the last entry about retention that was met. */
-  readonly retained: string | undefined;
-  readonly anchor: AuditPoint;
-} & (
-  | { readonly t: "more" | "end" }
-  | { readonly t: "broken"; readonly sequence: number; readonly problem: string }
-);
-
-/** What the whole log was found to be. */
-export interface AuditVerdict {
-  readonly last: AuditPoint;
-  readonly anchor: AuditPoint;
-  /** The first entry that does not follow from the one before it. */
-  readonly broken: { readonly sequence: number; readonly problem: string } | undefined;
-}
-
 /** A change as it is known before it ends. */
 export type AuditChange = Pick<AuditDraft, "actor" | "action" | "target" | "detail">;
 
@@ -112,7 +93,7 @@ export interface AuditLogParts {
 /** How often the log is looked through for old entries, and entries are tried again that could not be written. */
 const upkeepIntervalMs = 60_000;
 const dayMs = 24 * 3_600_000;
-/** Entries of one transaction, and of one step of a check. */
+/** Entries of one transaction. */
 const stepEntries = 500;
 
 /** The audit log. */
@@ -129,6 +110,8 @@ export class AuditLog {
   #bounds: AuditBounds | undefined;
   /** Why it could not be written when that was last tried. */
   #problem: string | undefined;
+  /** Why nothing could be removed when that was last tried. */
+  #retainProblem: string | undefined;
   #minuteBegan = Number.NEGATIVE_INFINITY;
   #refusals = 0;
   /** Refusals without an entry since the last one that has one. */
@@ -230,50 +213,15 @@ export class AuditLog {
    * @param known - an entry that the log must have
    * @throws LeatError STORE_UNAVAILABLE, REQUEST_INVALID for a known entry that retention has removed, CANCELLED
    */
-  async verify(known: AuditPoint | undefined, signal?: AbortSignal): Promise<AuditVerdict> {
-    const { client } = this.#parts;
+  async verify(known?: AuditPoint, signal?: AbortSignal): Promise<AuditVerdict> {
     await this.#flush().catch(() => undefined);
-    const remembered = this.#bounds?.head;
-    let after: AuditPoint = { sequence: 0, hash: "0".repeat(64) };
-    let retained: string | undefined;
-    let step: AuditCheck;
-    do {
-      if (signal?.aborted) throw leatError("CANCELLED");
-      step = await client.call("checkAudit", { after, count: stepEntries });
-      after = step.last;
-      retained = step.retained ?? retained;
-    } while (step.t === "more");
-    const { last, anchor } = step;
-    if (step.t === "broken")
-      return { last, anchor, broken: { sequence: step.sequence, problem: step.problem } };
-    if (known !== undefined && known.sequence < anchor.sequence) {
-      const problem = `${known.sequence} was removed by retention, which has removed entries up to ${anchor.sequence}`;
-      throw leatError("REQUEST_INVALID", { field: "known_sequence", problem });
-    }
-    if (anchor.sequence > 0 && retained !== `sha256:${anchor.hash}`) {
-      const problem = "no entry says that those before it were removed";
-      return { last, anchor, broken: { sequence: anchor.sequence + 1, problem } };
-    }
-    for (const point of [remembered, known]) {
-      const broken = point && (await this.#differs(point, last, anchor));
-      if (broken !== undefined) return { last, anchor, broken };
-    }
-    return { last, anchor, broken: undefined };
-  }
-
-  /** Says in what the log differs from an entry that it had. */
-  async #differs(point: AuditPoint, last: AuditPoint, anchor: AuditPoint): Promise<AuditVerdict["broken"]> {
-    if (point.sequence > last.sequence) return { sequence: last.sequence + 1, problem: "it is missing" };
-    if (point.sequence < anchor.sequence || point.sequence === 0) return undefined;
-    const found = point.sequence === anchor.sequence ? anchor : await this.get(point.sequence);
-    if (found?.hash === point.hash) return undefined;
-    return { sequence: point.sequence, problem: "it is not the entry that was there before" };
+    return walkAudit(this.#parts.client, { remembered: this.#bounds?.head, known, signal });
   }
 
   /** Writes what waits, and removes what is too old or too much. Happens by itself, too. */
   async upkeep(): Promise<void> {
     await this.#flush().catch((error) => this.#failed(error));
-    await this.#retain().catch((error) => this.#failed(error));
+    await this.#retain();
   }
 
   /** Tries to write what waits. The store is closed by whoever opened it. */
@@ -343,7 +291,20 @@ export class AuditLog {
     return head.sequence - anchor.sequence > this.#maxEntries;
   }
 
+  /** A log from whose beginning nothing can be removed, as when somebody has cut it, is written on all the same. */
   async #retain(): Promise<void> {
+    try {
+      await this.#removeOld();
+      this.#retainProblem = undefined;
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem !== this.#retainProblem)
+        this.#parts.logger?.error({ problem }, "old entries of the audit log cannot be removed");
+      this.#retainProblem = problem;
+    }
+  }
+
+  async #removeOld(): Promise<void> {
     const { clock, limits, client } = this.#parts;
     const timeMs = Math.floor(clock.wallMs());
     // A wall clock that jumps ahead must not make entries old.

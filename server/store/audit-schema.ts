@@ -38,23 +38,25 @@ export const auditMigration = `
   ) STRICT, WITHOUT ROWID;
   INSERT INTO audit_bounds VALUES ('anchor', ${auditOrigin.sequence}, '${auditOrigin.hash}'),
     ('head', ${auditOrigin.sequence}, '${auditOrigin.hash}');
-  CREATE TABLE audit_intents (id TEXT PRIMARY KEY, draft TEXT NOT NULL) STRICT;
+  CREATE TABLE audit_intents (id TEXT PRIMARY KEY, draft TEXT NOT NULL) STRICT;`;
 
-  CREATE TRIGGER audit_entries_follow BEFORE INSERT ON audit_entries
+/** Made at every opening, since a file that was mended by hand may have lost them. */
+export const auditTriggers = `
+  CREATE TRIGGER IF NOT EXISTS audit_entries_follow BEFORE INSERT ON audit_entries
   WHEN NOT EXISTS (SELECT 1 FROM audit_bounds
     WHERE bound = 'head' AND sequence = new.sequence - 1 AND hash = new.previous_hash)
   BEGIN SELECT RAISE(ABORT, 'an entry of the audit log must follow the last one'); END;
-  CREATE TRIGGER audit_entries_added AFTER INSERT ON audit_entries BEGIN
+  CREATE TRIGGER IF NOT EXISTS audit_entries_added AFTER INSERT ON audit_entries BEGIN
     UPDATE audit_bounds SET sequence = new.sequence, hash = new.hash WHERE bound = 'head';
   END;
-  CREATE TRIGGER audit_entries_stay BEFORE UPDATE ON audit_entries
+  CREATE TRIGGER IF NOT EXISTS audit_entries_stay BEFORE UPDATE ON audit_entries
   BEGIN SELECT RAISE(ABORT, 'an entry of the audit log cannot be changed'); END;
-  CREATE TRIGGER audit_entries_kept BEFORE DELETE ON audit_entries
+  CREATE TRIGGER IF NOT EXISTS audit_entries_kept BEFORE DELETE ON audit_entries
   WHEN old.sequence > (SELECT sequence FROM audit_bounds WHERE bound = 'anchor')
   BEGIN SELECT RAISE(ABORT, 'an entry of the audit log cannot be removed before its anchor is set'); END;
-  CREATE TRIGGER audit_bounds_stay BEFORE UPDATE ON audit_bounds
+  CREATE TRIGGER IF NOT EXISTS audit_bounds_stay BEFORE UPDATE ON audit_bounds
   WHEN new.bound <> old.bound OR new.sequence <= old.sequence OR NOT EXISTS (SELECT 1 FROM audit_entries
     WHERE sequence = new.sequence AND hash = new.hash)
   BEGIN SELECT RAISE(ABORT, 'the audit log begins and ends with entries of its own'); END;
-  CREATE TRIGGER audit_bounds_kept BEFORE DELETE ON audit_bounds
+  CREATE TRIGGER IF NOT EXISTS audit_bounds_kept BEFORE DELETE ON audit_bounds
   BEGIN SELECT RAISE(ABORT, 'the bounds of the audit log cannot be removed'); END;`;

@@ -18,7 +18,9 @@ import {
   retainAction,
   serverActor,
 } from "./audit-entry.ts";
-import type { AuditBounds, AuditCheck, AuditFilter, AuditRetention, AuditScan } from "./audit-log.ts";
+import type { AuditBounds, AuditFilter, AuditRetention, AuditScan } from "./audit-log.ts";
+import { auditTriggers } from "./audit-schema.ts";
+import type { AuditCheck } from "./audit-walk.ts";
 
 interface Row {
   readonly sequence: number;
@@ -51,6 +53,7 @@ export class AuditTable {
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    database.exec(auditTriggers);
   }
 
   /** Writes down that a change begins. */

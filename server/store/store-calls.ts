@@ -5,7 +5,8 @@
  */
 
 import type { AuditDraft, AuditEntry, AuditPoint } from "./audit-entry.ts";
-import type { AuditBounds, AuditCheck, AuditRetention, AuditScan, EndedChange } from "./audit-log.ts";
+import type { AuditBounds, AuditRetention, AuditScan, EndedChange } from "./audit-log.ts";
+import type { AuditCheck } from "./audit-walk.ts";
 import type {
   DeadLetterDraft,
   DeadLetterInfo,

@@ -14,13 +14,14 @@ import { type TestFolder, testFolder } from "../kit/folder.ts";
 import { moduleBytes } from "../kit/modules.ts";
 import { startTestServer } from "../kit/test-server.ts";
 
-/** Every method of the public protocol, from its descriptors. */
+/** Every method of Leat's services, from their descriptors. */
 const methods: readonly DescMethod[] = Object.values(protocol)
   .filter(
     (each): each is DescFile =>
       typeof each === "object" && "kind" in each && (each as DescFile).kind === "file",
   )
   .flatMap(({ services }) => services)
+  .filter(({ typeName }) => typeName.startsWith("leat."))
   .flatMap((service) => service.methods);
 
 const pathOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
@@ -243,6 +244,15 @@ test("the log is whole after all this, and has no token, no configuration and no
   for (const name of readdirSync(data.path).filter((each) => each.startsWith("leat.sqlite")))
     for (const token of Object.values(server.tokens))
       expect(readFileSync(join(data.path, name)).includes(token), name).toBe(false);
+});
+
+test("the figures count entries", async () => {
+  const headers = { authorization: `Bearer ${server.tokens.operator}` };
+  const text = await (await fetch(`${server.kit.url}/metrics`, { headers })).text();
+  expect(text).toMatch(/^leat_audit_entries_total\{outcome="ok"\} [1-9]/m);
+  expect(text).toMatch(/^leat_audit_entries_total\{outcome="failed"\} [1-9]/m);
+  expect(text).toMatch(/^leat_audit_failures_total 0$/m);
+  expect(text).toMatch(/^leat_audit_omitted_total [1-9]/m);
 });
 
 test("a server without a data folder keeps its log in memory, and says so", async () => {

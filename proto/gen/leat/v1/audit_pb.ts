@@ -609,6 +609,9 @@ export const AuditTargetKindSchema: GenEnum<AuditTargetKind> = /*@__PURE__*/
  * Every call that changes something makes one entry when it ends, whether it succeeded or was refused. Calls that
  * only read, and those that run records, make none. Each entry has the hash of the one before it.
  *
+ * While the log cannot be written, calls that change something are refused with UNAVAILABLE (`AUDIT_UNAVAILABLE`), unless
+ * the server is told otherwise: nothing was changed then.
+ *
  * @generated from service leat.v1.AuditService
  */
 export const AuditService: GenService<{
