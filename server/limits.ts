@@ -253,7 +253,7 @@ export interface Limits {
   maxKeyFetchMs: number;
   /** Lines in the log a second about refused calls, and about signatures of modules that are loaded; further ones are counted. Default 10. */
   maxRefusalLinesPerSecond: number;
-  /** Entries of the audit log; the oldest give way. Default 1,000,000, which take about 600 MB. */
+  /** Entries of the audit log; the oldest give way. Default 1,000,000, which take about 400 MB. */
   maxAuditEntries: number;
   /** The same for a server without a data folder, which keeps them in memory. Default 10,000. */
   maxAuditEntriesInMemory: number;
