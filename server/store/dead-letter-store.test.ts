@@ -271,6 +271,20 @@ describe("a file that cannot be used", () => {
     expect(store.status).toEqual({ t: "ok" });
   });
 
+  test("is tried again by itself, and tells when it works", async () => {
+    await writeFile(join(folder, "data"), "a file, where a folder should be");
+    const store = await open({ probeIntervalMs: 1 });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    store.onStatus = () => {
+      if (store.status.t === "ok") resolve();
+    };
+    expect(store.status).toMatchObject({ t: "failed" });
+    await rm(join(folder, "data"));
+    // Nobody else calls it.
+    await promise;
+    expect(await idsIn(store)).toEqual([]);
+  });
+
   test("because somebody removed it is begun anew, and is never written where nobody finds it", async () => {
     const store = await open();
     await store.write([draft("lost")]);

@@ -107,12 +107,14 @@ export interface DeadLetterStoreOptions {
   readonly client?: StoreClient;
   /** How many pages of 4 KiB the file may have, as if the disk were that small. Default: as many as the disk takes. */
   readonly maxPages?: number;
+  /** How often a store that failed is tried while nothing else does, in milliseconds. Default 5,000. */
+  readonly probeIntervalMs?: number;
 }
 
 /** How often letters are looked through for old ones. */
 const retentionIntervalMs = 60_000;
 /** How often a store that failed is tried, while nothing else does. */
-const probeIntervalMs = 5_000;
+const defaultProbeIntervalMs = 5_000;
 /** Letters that one step of retention or purging removes; what waits to be written goes between. */
 const stepLetters = 1_000;
 /** Letters and bytes of one page for replay. */
@@ -287,6 +289,7 @@ export class DeadLetterStore implements DeadLetterSink {
     const probe = (): void => {
       this.#client.call("probe", {}).catch(() => this.#probeLater());
     };
+    const { probeIntervalMs = defaultProbeIntervalMs } = this.#options;
     this.#probeTimer = setTimeout(probe, probeIntervalMs).unref();
   }
 
