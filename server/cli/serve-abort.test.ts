@@ -87,7 +87,9 @@ describe("a module that makes V8 abort", patience, () => {
     expect(server.stderr()).toContain("was ended by SIGABRT (6); starting it again");
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(200);
-    expect(await ready.text()).toMatch(/^ready\nquarantined: aborter@1 \(sha256:\w+\) since .* SIGABRT /);
+    expect(await ready.text()).toMatch(
+      /^ready\nmodule_quarantined: module aborter@1 \(sha256:\w+\) is in quarantine .* SIGABRT /,
+    );
     expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
       /^leat_module_quarantined\{.*module="aborter".*\} 1$/m,
     );
@@ -158,7 +160,7 @@ describe("a module that makes V8 abort", patience, () => {
     expect(got.findIndex((value, at) => value !== String(at))).toBe(-1);
     expect(got).toHaveLength(taken);
     expect(await (await fetch(`${server.url}/readyz`)).text()).toMatch(
-      /^ready\nquarantined: aborter@1 [^\n]*\n$/,
+      /^ready\nmodule_quarantined: module aborter@1 [^\n]*\n$/,
     );
     console.log(`${restarts(server)} restarts until the offender was named; ${taken} records in order`);
   });

@@ -36,7 +36,8 @@ export function gatherRemarks(parts: RemarkParts): HealthReason[] {
     const module = entry === undefined ? held.digest : `${entry.name}@${entry.version}`;
     const until =
       held.heldUntilMs === "released" ? "it is released" : new Date(held.heldUntilMs).toISOString();
-    const message = `module ${module} is in quarantine since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
+    const which = entry === undefined ? module : `${module} (${held.digest})`;
+    const message = `module ${which} is in quarantine since ${new Date(held.sinceMs).toISOString()} until ${until}: ${held.why}`;
     add({ code: "module_quarantined", blocking: false, message, module });
   }
   for (const { message, metadata } of registry.signatures.refusals()) {
