@@ -95,7 +95,7 @@ describe("the span tree", () => {
     trace?.finish(
       timing({
         stages: [
-          stage("normalise", { recordsOut: 90, recordsFailed: 10 }),
+          stage("normalise", { recordsIn: 95, recordsOut: 85, recordsFailed: 10, recordsSkipped: 5 }),
           stage("redact", { startMs: startMs + 3, endMs: startMs + 4.5, recordsIn: 90, recordsOut: 88 }),
         ],
       }),
@@ -126,9 +126,10 @@ describe("the span tree", () => {
       "leat.module.name": "normalise-module",
       "leat.module.version": "1.0.0",
       "leat.module.digest": "sha256:ab",
-      "leat.records.in": 100,
-      "leat.records.out": 90,
+      "leat.records.in": 95,
+      "leat.records.out": 85,
       "leat.records.failed": 10,
+      "leat.records.skipped": 5,
       "leat.attempt": 1,
       "leat.worker": 3,
       "leat.instance.reused": true,

@@ -29,6 +29,7 @@ function statsOfOneBatch(): Stats {
   stage.execute.add(1_400_000_000);
   stage.recordsIn += 100;
   stage.recordsOut += 97;
+  stage.recordsSkipped += 40;
   stage.instancesCreated += 1;
   stage.addFailure("trap", 3);
   stage.addCounter("rows", 2.5);
@@ -80,6 +81,7 @@ describe("the Prometheus text", () => {
       [`leat_batch_size_bucket{${pipeline},le="100"}`]: 1,
       [`leat_batch_size_bucket{${pipeline},le="+Inf"}`]: 1,
       [`leat_stage_records_total{${stage},direction="out"}`]: 97,
+      [`leat_stage_records_total{${stage},direction="skipped"}`]: 40,
       [`leat_stage_failures_total{${stage},code="trap"}`]: 3,
       [`leat_stage_counter{${stage},counter="rows"}`]: 2.5,
       'leat_pool_workers{state="busy"}': 1,
