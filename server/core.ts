@@ -208,6 +208,7 @@ function makeHealth(
     needsStore,
     readyWorkers: () => stats.pool.workers,
     refusedUntilMs: (digest, spec) => breakers.refusedUntilMs(digest, spec),
+    confined: (digest) => stats.confined().find((each) => each.digest === digest),
     storeStatus: () => deadLetters.status,
   });
   deadLetters.onStatus = () => health.changed();

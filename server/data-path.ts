@@ -24,6 +24,8 @@ import { noteHeld, noteRollout } from "./registry/audited-events.ts";
 import { ModuleSignatures } from "./registry/module-signatures.ts";
 import { Registry } from "./registry/registry.ts";
 import type { Rollout } from "./registry/rollout.ts";
+import { Lane } from "./scheduling/lane.ts";
+import { Offenders } from "./scheduling/offenders.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import { type Workplace, Workplaces } from "./scheduling/workplaces.ts";
 import type { SignaturePolicy } from "./signing/signature-policy.ts";
@@ -84,7 +86,12 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     options.tracer.breakerChanged(module, digest, from, to);
     options.health.changed();
   });
-  const accounting = new Accounting(stats, new DroppedLines(logger, limits));
+  const offenders = makeOffenders(options, (crossing) => places.othersWait(crossing));
+  const accounting = new Accounting(
+    stats,
+    new DroppedLines(logger, limits),
+    (crossing, stage, cpuMs, faults) => offenders.ran(crossing, stage, cpuMs, faults),
+  );
   const completion: Completion = makeCompletion(
     options,
     accounting,
@@ -94,7 +101,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
   );
   const places: Workplaces = makePlaces(
     options,
-    { accounting, breakers, completion },
+    { accounting, breakers, completion, offenders },
     {
       refusalBefore: (crossing) => refusalBefore(options.quarantine, signatures, crossing),
       guest: (message) => guests.take(message),
@@ -114,7 +121,10 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     signatures,
     ledger: options.ledger,
     onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
-    onUnloaded: (digest) => breakers.forget(digest),
+    onUnloaded: (digest) => {
+      breakers.forget(digest);
+      offenders.forget(digest);
+    },
     shadows: {
       submit: (job) => places.submit(job),
       idle: (pipeline) => places.idle(pipeline),
@@ -154,6 +164,7 @@ interface AfterParts {
   readonly accounting: Accounting;
   readonly breakers: Breakers;
   readonly completion: Completion;
+  readonly offenders: Offenders;
 }
 
 /** Asked and told from the places where pipelines run. */
@@ -167,8 +178,13 @@ interface PlaceHooks {
 function makePlaces(options: DataPathOptions, after: AfterParts, hooks: PlaceHooks): Workplaces {
   const { limits, clock, logger, stats } = options;
   const { breakers, completion } = after;
-  const fault = faultListener(options, breakers);
+  const onFault = faultListener(options, breakers);
+  const fault: PoolEvents["fault"] = (crossing, stage) => {
+    after.offenders.stopped(crossing, stage);
+    onFault(crossing, stage);
+  };
   const place = (own: Readonly<Limits>, start: StartLink, poolStats: PoolStats): Workplace => {
+    const lane = new Lane((pipeline) => after.offenders.confines(pipeline));
     const scheduler = new Scheduler(
       own,
       () => pool,
@@ -178,11 +194,12 @@ function makePlaces(options: DataPathOptions, after: AfterParts, hooks: PlaceHoo
         return refused === undefined;
       },
       (job) => completion.withdrawn(job),
+      lane,
     );
     // A process of its own that aborts takes nobody along who would have to be told.
     const ledger = start === startThread ? options.ledger : undefined;
     const pool: Pool = new Pool({ limits: own, clock, ledger, start }, poolStats, {
-      ...poolEvents(options, after, scheduler),
+      ...poolEvents(options, after, scheduler, lane),
       fault,
       guest: hooks.guest,
     });
@@ -203,15 +220,33 @@ function workerStopped({ logger, health }: DataPathOptions, reason: string, prob
   health.workerStopped();
 }
 
+function makeOffenders(
+  { limits, clock, logger, stats }: DataPathOptions,
+  othersWait: (crossing: Crossing) => boolean,
+): Offenders {
+  const offenders = new Offenders(limits, clock, othersWait, (change, { module, version, digest, why }) => {
+    const fields = { module: `${module}@${version}`, digest };
+    if (change === "confined") logger.warn(fields, `a module is confined to one worker at a time: ${why}`);
+    else logger.info(fields, "a module is confined no more");
+  });
+  stats.confined = () => offenders.list();
+  return offenders;
+}
+
 /** What becomes of what happens in the pool. */
 function poolEvents(
   options: DataPathOptions,
   { accounting, completion }: AfterParts,
   scheduler: Scheduler,
+  lane: Lane,
 ): Omit<PoolEvents, "guest" | "fault"> {
   return {
-    completed: (worker, crossing, slot, output) => completion.completed(worker, crossing, slot, output),
+    completed: (worker, crossing, slot, output) => {
+      lane.leave(crossing);
+      completion.completed(worker, crossing, slot, output);
+    },
     again: (crossing) => {
+      lane.leave(crossing);
       if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
       else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
       else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);

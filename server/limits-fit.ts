@@ -19,6 +19,8 @@ export function assertLimitsFit(limits: Readonly<Limits>): void {
     );
   }
   assert(limits.maxWorkers >= 1, "maxWorkers must be at least 1");
+  assert(limits.laneOffences <= limits.laneWindow, "laneOffences must not exceed laneWindow");
+  assert(limits.laneMs <= limits.maxLaneMs, "laneMs must not exceed maxLaneMs");
   assert(limits.maxWallTimeFactor >= 1, "maxWallTimeFactor must be at least 1");
   assert(limits.maxWorkerQueue >= 1, "maxWorkerQueue must be at least 1");
   assert(limits.maxActivationHistory >= 2, "maxActivationHistory must be at least 2");

@@ -171,6 +171,20 @@ export interface Limits {
   maxWorkerStops: number;
   /** How far back stops of workers count against a module. Default 60,000 ms. */
   workerStopWindowMs: number;
+  /**
+   * How many of the last `laneWindow` batches of a module version must bring a worker down, fault while others wait, or run long while others wait
+   * (above `maxStallMs`, and `laneCpuFactor` times the processor time of other modules' batches), before it is confined: all who are confined have one
+   * worker between them at a time. 0 means never. Default 3.
+   */
+  laneOffences: number;
+  /** Batches of a module version that are looked back on for that. Default 10. */
+  laneWindow: number;
+  /** How many times the processor time of other modules' batches a batch must take to count as long. Default 20. */
+  laneCpuFactor: number;
+  /** How long a module is confined after its last offence; twice as long each time that it comes back. Default 10 s. */
+  laneMs: number;
+  /** The longest of these times, and how long a module must stay away for the next to be the shortest again. Default 300 s. */
+  maxLaneMs: number;
   /** Workers kept ready to take the place of one that is stopped. Default 1. */
   maxSpareWorkers: number;
   /** Pipelines that have a process of their own at once; one that has nothing to do gives way to another. Default 16. */

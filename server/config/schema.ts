@@ -65,6 +65,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxCoalescedBytes",
   "maxFailureMessages",
   "maxFailureEventsPerTrace",
+  "laneOffences",
   "maxLogLinesPerSecond",
   "maxStageLogLinesPerSecond",
   "maxFormerStages",

@@ -16,14 +16,19 @@ import type { DroppedLines } from "./dropped-lines.ts";
 const nsPerMs = 1e6;
 const usPerMs = 1e3;
 
+/** Told what each stage of a crossing took that ran to its end. */
+export type OnStage = (crossing: Crossing, stage: number, cpuMs: number, faults: number) => void;
+
 /** Counts crossings that serve. */
 export class Accounting {
   readonly #stats: Stats;
   readonly #droppedLines: DroppedLines;
+  readonly #onStage: OnStage;
 
-  constructor(stats: Stats, droppedLines: DroppedLines) {
+  constructor(stats: Stats, droppedLines: DroppedLines, onStage: OnStage) {
     this.#stats = stats;
     this.#droppedLines = droppedLines;
+    this.#onStage = onStage;
   }
 
   /** Adds what a completed slot says to the pipeline's figures. Allocates nothing unless something failed. */
@@ -82,6 +87,8 @@ export class Accounting {
     stage.recordsIn += words[entry + StageWord.recordsIn] as number;
     stage.recordsOut += words[entry + StageWord.recordsOut] as number;
     this.#usage(stage, words, entry);
+    const cpuMs = (words[entry + StageWord.cpuUs] as number) / usPerMs;
+    this.#onStage(crossing, index, cpuMs, words[entry + StageWord.faults] as number);
   }
 
   #usage(stage: StageStats, words: Int32Array, entry: number): void {

@@ -53,6 +53,8 @@ export class Crossing {
   submission = 0;
   /** Milliseconds it ran in workers that were stopped. */
   spentMs = 0;
+  /** Whether batches of other pipelines were taken from behind it, since it held its worker up. */
+  heldOthers = false;
   /** When the last of its callers went away; undefined while one waits. */
   cancelledMs: number | undefined = undefined;
   /** Records that stopped a worker before. */

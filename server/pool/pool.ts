@@ -10,6 +10,7 @@ import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
+import { leastLoaded } from "./least-loaded.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
 import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
@@ -100,16 +101,12 @@ export class Pool {
 
   readonly #whenStarted: (() => void)[] = [];
 
-  /** Hands a crossing to the worker with the least to do. False when none has room. */
-  dispatch(crossing: Crossing): boolean {
-    let best: WorkerHandle | undefined;
-    for (const worker of this.#workers) {
-      if (worker.hasRoom && (best === undefined || worker.queued < best.queued)) best = worker;
-    }
-    if (best === undefined) return false;
-    best.submit(crossing);
+  /** Hands a crossing to the worker with the least to do, to `last` only when there is no other. @returns undefined when none has room */
+  dispatch(crossing: Crossing, last?: WorkerHandle): WorkerHandle | undefined {
+    const best = leastLoaded(this.#workers, last);
+    best?.submit(crossing);
     this.#watchdog.wake();
-    return true;
+    return best;
   }
 
   /** Wakes the workers that crossings were dispatched to. */
@@ -287,7 +284,11 @@ export class Pool {
       this.#fillSpares();
       this.#count();
     }
-    for (const crossing of worker.takeBack().reverse()) this.#events.again(crossing);
+    const { current } = worker;
+    const waiting = worker.takeBack();
+    if (current !== undefined && waiting.some(({ pipeline }) => pipeline !== current.pipeline))
+      current.heldOthers = true;
+    for (const crossing of waiting.reverse()) this.#events.again(crossing);
     this.#events.room();
   }
 

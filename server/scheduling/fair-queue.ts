@@ -5,14 +5,19 @@
  * @module
  */
 
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 
 /** The bounds on merging small calls. */
 export interface MergeBounds {
   readonly maxCoalescedCalls: number;
   readonly maxCoalescedBytes: number;
 }
+
+/** Whether a pipeline's crossings must stay in the queue. */
+export type Blocks = (pipeline: PipelineSpec) => boolean;
 
 /** A line of jobs, first in, first out, without shifting an array. */
 class Line {
@@ -81,17 +86,49 @@ export class FairQueue {
     this.#again.push(crossing);
   }
 
-  /** Takes what is next: a crossing to run again, else one of the pipeline whose turn it is. */
-  take(): Crossing | undefined {
-    const again = this.#again.pop();
+  /** Whether something of another pipeline waits that need not wait for anything but a worker. */
+  waitsBeside(pipeline: number, blocks: Blocks): boolean {
+    const counts = ({ spec }: ServingPipeline): boolean => spec.id !== pipeline && !blocks(spec);
+    for (const crossing of this.#again) if (counts(crossing.pipeline)) return true;
+    for (const { first } of this.#turns) if (first !== undefined && counts(first.pipeline)) return true;
+    return false;
+  }
+
+  /**
+   * Takes what is next: a crossing to run again, else one of the pipeline whose turn it is.
+   *
+   * @param blocks - says which pipelines' crossings must stay
+   */
+  take(blocks?: Blocks): Crossing | undefined {
+    const again = this.#takeAgain(blocks);
     if (again !== undefined) return again;
-    for (let line = this.#turns.shift(); line !== undefined; line = this.#turns.shift()) {
+    for (let line = this.#takeTurn(blocks); line !== undefined; line = this.#takeTurn(blocks)) {
       const jobs = this.#merge(line);
       // The last in turn again.
       if (line.first !== undefined) this.#turns.push(line);
       if (jobs.length > 0) return new Crossing(jobs);
     }
     return undefined;
+  }
+
+  /** The line whose turn it is; those that are blocked keep their places. */
+  #takeTurn(blocks: Blocks | undefined): Line | undefined {
+    if (blocks === undefined) return this.#turns.shift();
+    for (let index = 0; index < this.#turns.length; ) {
+      const line = this.#turns[index] as Line;
+      // Who gave up meanwhile must not take room for as long as the line is blocked.
+      while (line.first?.settled === true) line.shift();
+      if (line.first === undefined) this.#turns.splice(index, 1);
+      else if (blocks(line.first.pipeline.spec)) index++;
+      else return this.#turns.splice(index, 1)[0];
+    }
+    return undefined;
+  }
+
+  #takeAgain(blocks: Blocks | undefined): Crossing | undefined {
+    if (blocks === undefined || this.#again.length === 0) return this.#again.pop();
+    const index = this.#again.findLastIndex(({ pipeline }) => !blocks(pipeline.spec));
+    return index < 0 ? undefined : this.#again.splice(index, 1)[0];
   }
 
   /** One job, or as many small ones as may share a crossing. Cancelled ones were answered and are left out. */

@@ -1,9 +1,11 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { idlePipeline, jobOf } from "../../test/kit/jobs.ts";
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
+import { Lane } from "./lane.ts";
 import { Scheduler } from "./scheduler.ts";
 
 /** A pool of so many places, which notes what it is told. */
@@ -20,12 +22,12 @@ class Places {
     return this.room > 0;
   }
 
-  dispatch(crossing: Crossing): boolean {
-    if (this.room === 0) return false;
+  dispatch(crossing: Crossing): object | undefined {
+    if (this.room === 0) return undefined;
     this.room--;
     this.dispatched.push(crossing);
     this.told.push("dispatch");
-    return true;
+    return this;
   }
 
   wake(): void {
@@ -44,13 +46,16 @@ class Places {
 function setUp(room: number, admit: (crossing: Crossing) => boolean = () => true) {
   const places = new Places(room);
   const withdrawn: BatchJob[] = [];
+  const confined = new Set<PipelineSpec>();
+  const lane = new Lane((pipeline) => confined.has(pipeline));
   const scheduler = new Scheduler(
     { maxCoalescedCalls: 8, maxCoalescedBytes: 1_000 },
     () => places as unknown as Pool,
     admit,
     (job) => withdrawn.push(job),
+    lane,
   );
-  return { places, scheduler, withdrawn };
+  return { places, scheduler, withdrawn, confined, lane };
 }
 
 /** Lets the loop have as many turns as it may take for itself. */
@@ -130,5 +135,67 @@ describe("the scheduler", () => {
     job.cancel(5);
     expect(withdrawn).toEqual([job]);
     expect(order).toEqual(["settled after 1"]);
+  });
+});
+
+describe("pipelines that are confined", () => {
+  test("have one crossing under way between them, and the others theirs", async () => {
+    const { places, scheduler, confined, lane } = setUp(100);
+    const [bad, worse, good] = [idlePipeline(), idlePipeline(), idlePipeline()];
+    confined.add(bad.spec).add(worse.spec);
+    for (let n = 0; n < 3; n++) for (const pipeline of [bad, worse, good]) scheduler.submit(jobOf(pipeline));
+    await turns();
+    const dispatched = () => places.dispatched.map(({ pipeline }) => pipeline);
+    expect(dispatched()).toEqual([bad, good, good, good]);
+    // Each time that the lane is free the next goes, in turns.
+    for (let n = 0; n < 5; n++) {
+      const [crossing] = places.dispatched.filter(({ pipeline }) => pipeline !== good).slice(-1);
+      if (crossing !== undefined) lane.leave(crossing);
+      scheduler.room();
+    }
+    expect(dispatched().slice(4)).toEqual([worse, bad, worse, bad, worse]);
+  });
+
+  test("do not hold up what has to run again, nor do they run again before the lane is free", async () => {
+    const { places, scheduler, confined, lane } = setUp(100);
+    const [bad, good] = [idlePipeline(), idlePipeline()];
+    confined.add(bad.spec);
+    scheduler.submit(jobOf(bad));
+    await turns();
+    const [first] = places.dispatched;
+    const [again, other] = [new Crossing([jobOf(bad)]), new Crossing([jobOf(good)])];
+    scheduler.again(other);
+    scheduler.again(again);
+    await turns();
+    expect(places.dispatched).toEqual([first, other]);
+    if (first !== undefined) lane.leave(first);
+    scheduler.room();
+    expect(places.dispatched).toEqual([first, other, again]);
+  });
+
+  test("do not count as others that wait", async () => {
+    const { scheduler, confined } = setUp(0);
+    const [bad, good, better] = [idlePipeline(), idlePipeline(), idlePipeline()];
+    confined.add(bad.spec);
+    scheduler.submit(jobOf(bad));
+    scheduler.submit(jobOf(good));
+    expect(scheduler.othersWait(new Crossing([jobOf(good)]))).toBe(false);
+    expect(scheduler.othersWait(new Crossing([jobOf(better)]))).toBe(true);
+  });
+
+  test("keep no batch that was given up while it waited for the lane", async () => {
+    const { places, scheduler, confined, lane } = setUp(100);
+    const bad = idlePipeline();
+    confined.add(bad.spec);
+    scheduler.submit(jobOf(bad));
+    await turns();
+    const waiting = Array.from({ length: 3 }, () => jobOf(bad));
+    for (const job of waiting) scheduler.submit(job);
+    await turns();
+    for (const job of waiting) job.cancel(0);
+    scheduler.room();
+    expect(scheduler.idle).toBe(true);
+    expect(places.dispatched).toHaveLength(1);
+    expect(lane.free).toBe(false);
   });
 });

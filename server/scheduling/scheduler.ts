@@ -13,6 +13,7 @@ import type { BatchJob } from "../pool/batch-job.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
 import { FairQueue, type MergeBounds } from "./fair-queue.ts";
+import type { Lane } from "./lane.ts";
 
 /** Workers are woken when a turn brought no small call, and after so many turns that did. */
 const maxHeldTurns = 3;
@@ -23,6 +24,7 @@ export class Scheduler {
   readonly #pool: () => Pool;
   readonly #admit: (crossing: Crossing) => boolean;
   readonly #onWithdrawn: (job: BatchJob) => void;
+  readonly #lane: Lane;
   #planned = false;
   /** Whether a small call came since the last turn. */
   #fresh = false;
@@ -32,17 +34,20 @@ export class Scheduler {
    * @param pool - asked for late, since the pool's events come here
    * @param admit - asked before a crossing goes to a worker; false when it was answered instead
    * @param onWithdrawn - is told of each batch that is cancelled while it waits
+   * @param lane - where known offenders go, one at a time
    */
   constructor(
     bounds: MergeBounds,
     pool: () => Pool,
     admit: (crossing: Crossing) => boolean,
     onWithdrawn: (job: BatchJob) => void,
+    lane: Lane,
   ) {
     this.#queue = new FairQueue(bounds);
     this.#pool = pool;
     this.#admit = admit;
     this.#onWithdrawn = onWithdrawn;
+    this.#lane = lane;
   }
 
   /** Takes a batch that was admitted. */
@@ -68,6 +73,11 @@ export class Scheduler {
   /** Whether nothing waits. */
   get empty(): boolean {
     return this.#queue.empty;
+  }
+
+  /** Whether batches of other pipelines wait, those aside that are confined. */
+  othersWait(crossing: Crossing): boolean {
+    return this.#queue.waitsBeside(crossing.pipeline.spec.id, this.#lane.confines);
   }
 
   /** A pipeline is not used any more. */
@@ -109,13 +119,15 @@ export class Scheduler {
   #place(): void {
     const pool = this.#pool();
     while (!this.#queue.empty && pool.hasRoom) {
-      const crossing = this.#queue.take();
+      const crossing = this.#queue.take(this.#lane.free ? undefined : this.#lane.confines);
       if (crossing === undefined) return;
       if (!this.#admit(crossing)) continue;
-      if (!pool.dispatch(crossing)) {
+      const worker = pool.dispatch(crossing, this.#lane.worker);
+      if (worker === undefined) {
         this.#queue.again(crossing);
         return;
       }
+      if (this.#lane.confines(crossing.pipeline.spec)) this.#lane.enter(crossing, worker);
     }
   }
 }

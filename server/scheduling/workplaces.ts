@@ -74,6 +74,11 @@ export class Workplaces {
     this.#workplace(crossing.pipeline.spec).scheduler.again(crossing);
   }
 
+  /** Whether batches of other pipelines wait for the workers of a crossing. */
+  othersWait(crossing: Crossing): boolean {
+    return this.#workplace(crossing.pipeline.spec).scheduler.othersWait(crossing);
+  }
+
   /** Whether a pipeline's batch would run at once. */
   idle(spec: PipelineSpec): boolean {
     return this.#workplace(spec).scheduler.idle;

@@ -39,6 +39,24 @@ export class Group {
   }
 }
 
+/** Label sets of one gauge that are remembered after they have ended. */
+const maxEnded = 1_000;
+
+/** Points of 1 that end: OpenTelemetry goes on telling the last value, so what was once told is told to be 0 from then on. */
+export function whileTrue(read: () => readonly Attributes[]): () => readonly Point[] {
+  const told = new Map<string, Attributes>();
+  return () => {
+    const now = new Map(read().map((attributes) => [JSON.stringify(attributes), attributes]));
+    const ended = [...told].filter(([key]) => !now.has(key));
+    told.clear();
+    for (const [key, attributes] of [...ended, ...now].slice(-maxEnded)) told.set(key, attributes);
+    return [
+      ...Array.from(now.values(), (attributes) => [1, attributes] as const),
+      ...ended.map(([, attributes]) => [0, attributes] as const),
+    ];
+  };
+}
+
 /** Reads instruments that each have points of their own. */
 export function observeAll(
   group: Group,

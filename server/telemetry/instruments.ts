@@ -6,7 +6,7 @@
  */
 
 import type { Attributes, BatchObservableResult, Meter, Observable } from "@opentelemetry/api";
-import { Group, observeAll, type Point } from "./instrument-group.ts";
+import { Group, observeAll, type Point, whileTrue } from "./instrument-group.ts";
 import { labelNames as label, metricNames as name } from "./names.ts";
 import type { StageStats } from "./stage-stats.ts";
 import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
@@ -94,10 +94,19 @@ function registerServer(meter: Meter, stats: Stats): void {
     [group.gauge(name.streams, { description: "Open streams" }), () => [[admission.streams]]],
     [
       group.gauge(name.moduleQuarantined, { description: "1 for each module in quarantine" }),
-      () =>
-        stats
-          .quarantined()
-          .map(({ digest, module }) => [1, { [label.digest]: digest, [label.module]: module }] as const),
+      whileTrue(() =>
+        stats.quarantined().map(({ digest, module }) => ({ [label.digest]: digest, [label.module]: module })),
+      ),
+    ],
+    [
+      group.gauge(name.moduleConfined, { description: "1 for each module confined to one worker at a time" }),
+      whileTrue(() =>
+        stats.confined().map(({ module, version, digest }) => ({
+          [label.module]: module,
+          [label.version]: version,
+          [label.digest]: digest,
+        })),
+      ),
     ],
   ];
   observeAll(group, reads);

@@ -38,6 +38,7 @@ function statsOfOneBatch(): Stats {
   stats.quarantined = () => [{ digest: identity.digest, module: "upper" }];
   stats.signatures.loads.set("MODULE_UNSIGNED", 2);
   stats.signatures.expiring = () => [{ name: "release", notAfterMs: 1_000 }];
+  stats.confined = () => [{ ...identity, sinceMs: 0, untilMs: 1, why: "it is slow" }];
   stats.pool.workers = 2;
   stats.pool.busy = 1;
   stats.pool.spares = 1;
@@ -107,6 +108,24 @@ describe("the Prometheus text", () => {
     expect(parsePrometheus(await metrics.prometheusText()).get(series)).toBe(5);
     stats.pipeline("p").recordsIn += 5;
     expect(parsePrometheus(await metrics.prometheusText()).get(series)).toBe(10);
+    await metrics.shutdown();
+  });
+
+  test("tells that a quarantine or a confinement is over", async () => {
+    const stats = statsOfOneBatch();
+    const metrics = createMetrics(stats, { serviceVersion: "1.2.3" });
+    const read = async () => {
+      const samples = parsePrometheus(await metrics.prometheusText());
+      return ["quarantined", "confined"].map((what) =>
+        [...samples]
+          .filter(([series]) => series.startsWith(`leat_module_${what}{`))
+          .map(([, value]) => value),
+      );
+    };
+    expect(await read()).toEqual([[1], [1]]);
+    stats.quarantined = () => [];
+    stats.confined = () => [];
+    expect(await read()).toEqual([[0], [0]]);
     await metrics.shutdown();
   });
 

@@ -177,6 +177,8 @@ export const metricNames = {
   /** Time they took. */
   compileTime: "leat.compile.seconds",
   moduleQuarantined: "leat.module.quarantined",
+  /** 1 for each module version that is confined to one worker at a time. Labels: module, version, digest. */
+  moduleConfined: "leat.module.confined",
   /** Loads of modules whose signature was looked at. Labels: outcome (`verified` or the reason). */
   moduleSignatures: "leat.module.signatures",
   /** Loaded modules that are not served for their signature. */

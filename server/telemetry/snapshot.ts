@@ -59,6 +59,7 @@ export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): Metri
     },
     process: processMetrics(),
     quarantined: stats.quarantined().map(({ digest }) => digest),
+    confined: stats.confined().map(({ digest }) => digest),
   });
 }
 

@@ -35,6 +35,16 @@ export interface QuarantinedModule {
   readonly module: string;
 }
 
+/** A module version that is confined to one worker at a time. */
+export interface ConfinedModule {
+  readonly module: string;
+  readonly version: string;
+  readonly digest: string;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly why: string;
+}
+
 /** A version that is tried now. */
 export interface RolloutFigures {
   readonly module: string;
@@ -243,6 +253,8 @@ export class Stats {
   rollouts: () => readonly RolloutFigures[] = () => [];
   /** Reads what is in quarantine. */
   quarantined: () => readonly QuarantinedModule[] = () => [];
+  /** Reads which modules are confined to the lane of offenders. */
+  confined: () => readonly ConfinedModule[] = () => [];
   /** Failures whose dead letter could not be kept. */
   lettersLost = 0;
   /** The store of dead letters. */

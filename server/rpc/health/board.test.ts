@@ -21,6 +21,7 @@ function boardOf({ needsStore = false } = {}) {
     clock,
     needsStore,
     refusedUntilMs: () => undefined,
+    confined: () => undefined,
     storeStatus: () => state.store,
     readyWorkers: () => state.readyWorkers,
   });

@@ -17,6 +17,8 @@ export interface PipelineHealthParts {
   readonly registry: Pick<Registry, "pipelines" | "modules" | "signatures" | "heldEntry" | "buildFailure">;
   /** Until when a module's breaker refuses calls; undefined when it does not. */
   readonly refusedUntilMs: (digest: string, spec: PipelineSpec | undefined) => number | undefined;
+  /** What is held against a module that is confined to one worker at a time; undefined when it is not. */
+  readonly confined: (digest: string) => { readonly why: string; readonly untilMs: number } | undefined;
   readonly storeStatus: () => StoreStatus;
   /** Whether pipelines that keep dead letters serve only while those can be kept. */
   readonly needsStore: boolean;
@@ -57,7 +59,7 @@ export function pipelineHealth(parts: PipelineHealthParts, name: string): Health
 
 /** Adds what is wrong with a stage. @returns when that may change by itself */
 function addStage(
-  { registry, refusedUntilMs, storeStatus, needsStore }: PipelineHealthParts,
+  { registry, refusedUntilMs, confined, storeStatus, needsStore }: PipelineHealthParts,
   { definition, serving }: StoredPipeline,
   { name, version, digest, refuses, keepsLetters }: Stage,
   reasons: HealthReason[],
@@ -89,6 +91,13 @@ function addStage(
     const message = `the breaker of module ${module} is open`;
     reasons.push({ code: "breaker_open", blocking: refuses, message, module, pipelines });
     untilMs = Math.min(untilMs, refusedMs);
+  }
+  const confinement = confined(digest);
+  if (confinement !== undefined) {
+    const until = new Date(confinement.untilMs).toISOString();
+    const message = `module ${module} is confined to one worker at a time until ${until}: ${confinement.why}`;
+    reasons.push({ code: "module_confined", blocking: false, message, module, pipelines });
+    untilMs = Math.min(untilMs, confinement.untilMs);
   }
   const status = storeStatus();
   if (needsStore && keepsLetters && status.t === "failed") {

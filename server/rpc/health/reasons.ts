@@ -16,6 +16,8 @@ export type HealthCode =
   | "store_down"
   /** A module must not run. */
   | "module_quarantined"
+  /** A module holds others up, and has one worker at a time with all others that do. */
+  | "module_confined"
   /** The signature policy keeps a module from running. */
   | "module_refused"
   /** A module that keeps breaking is not called for a while. */
