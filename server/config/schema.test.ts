@@ -36,6 +36,15 @@ describe("the table of keys", () => {
     }
   });
 
+  test("takes 0 where a limit's description says what that means", () => {
+    const limits = readLimitDescriptions(readFileSync(new URL("../limits.ts", import.meta.url), "utf8"));
+    const keys = configKeys.filter(({ key }) =>
+      / 0 means /.test(limits.get(key.replace("limits.", "")) ?? ""),
+    );
+    expect(keys.map(({ key }) => key)).toContain("limits.maxWorkerStops");
+    for (const { key, kind } of keys) expect(kind.parse("0"), key).toBe(0);
+  });
+
   test("describes every key", () => {
     const source = readFileSync(new URL("../limits.ts", import.meta.url), "utf8");
     const limits = readLimitDescriptions(source);

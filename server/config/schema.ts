@@ -66,6 +66,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxFailureMessages",
   "maxFailureEventsPerTrace",
   "laneOffences",
+  "maxWorkerStops",
   "maxLogLinesPerSecond",
   "maxStageLogLinesPerSecond",
   "maxFormerStages",

@@ -36,8 +36,11 @@ export type OnConfinement = (change: "confined" | "released", module: Confined) 
 
 /** Module versions that are watched; the one whose last batch is the longest ago gives way. */
 const maxWatched = 1_000;
-/** The share that the last batch has in the mean. */
-const newest = 0.1;
+/**
+ * Batches over which the mean time is taken; then what was before counts half. Many, since systems bring a thread's processor time up to
+ * date at ticks of some milliseconds: most batches seem to take none, and a few a whole tick.
+ */
+const meanOver = 4_096;
 
 /** What is known of one module version. */
 interface Conduct {
@@ -48,8 +51,9 @@ interface Conduct {
   readonly batches: Uint8Array;
   next: number;
   offences: number;
-  /** Processor time of a batch, in milliseconds. */
-  meanCpuMs: number;
+  /** Processor time of so many batches, in milliseconds. */
+  cpuMs: number;
+  runs: number;
   /** Counts batches of all modules, to find the one that was unused for longest. */
   lastUse: number;
   /** Confinements, the next of which lasts twice as long. */
@@ -119,7 +123,11 @@ export class Offenders {
   ran(crossing: Crossing, stage: number, cpuMs: number, faults: number): void {
     const conduct = this.#conductOf(crossing, stage);
     if (conduct === undefined) return;
-    conduct.meanCpuMs = conduct.meanCpuMs * (1 - newest) + cpuMs * newest;
+    conduct.cpuMs += cpuMs;
+    if (++conduct.runs >= meanOver) {
+      conduct.cpuMs /= 2;
+      conduct.runs /= 2;
+    }
     if (crossing.attempts > 1 && this.#counted.has(crossing)) return;
     const why = this.#offence(crossing, conduct, cpuMs, faults);
     this.#note(conduct, why);
@@ -149,8 +157,8 @@ export class Offenders {
     let sumMs = 0;
     let peers = 0;
     for (const other of this.#known.values()) {
-      if (other === conduct || other.confined !== undefined || other.meanCpuMs === 0) continue;
-      sumMs += other.meanCpuMs;
+      if (other === conduct || other.confined !== undefined || other.runs === 0) continue;
+      sumMs += other.cpuMs / other.runs;
       peers++;
     }
     return peers === 0 ? undefined : sumMs / peers;
@@ -226,7 +234,8 @@ export class Offenders {
       batches: new Uint8Array(Math.max(1, this.#limits.laneWindow)),
       next: 0,
       offences: 0,
-      meanCpuMs: 0,
+      cpuMs: 0,
+      runs: 0,
       lastUse: 0,
       strikes: 0,
       releasedMs: Number.NEGATIVE_INFINITY,

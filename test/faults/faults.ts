@@ -8,8 +8,9 @@ import { inspect } from "node:util";
 import { freshSeed, readFlags } from "../fuzz/flags.ts";
 import { Random } from "../fuzz/random.ts";
 import { aborting } from "./abort-case.ts";
+import { beside } from "./beside-case.ts";
 import { breakers } from "./breaker-case.ts";
-import { beside, workerLoss } from "./guest-cases.ts";
+import { workerLoss } from "./guest-cases.ts";
 import { cuts, kills, slowReader, stalls } from "./process-cases.ts";
 import { loadKills, replayKills, startKills } from "./restart-cases.ts";
 import { clockJumps, fullDisk, unhedged } from "./surroundings-cases.ts";
@@ -37,11 +38,12 @@ const usage = `npm run test:faults [-- OPTIONS]
   --full 1      50 kills under 1000000 records, and the other cases in proportion
   --kills N     how often the server is killed (default 10)
   --records N   records of the stream under which it is killed (default 200000)
+  --guests N    how many guests run beside a healthy stream, 0 for all (default 0)
   --seed N      replay an earlier run, as far as time lets it`;
 
 const { numbers: given, cases: chosen } = readFlags(
   usage,
-  { seed: freshSeed(), full: 0, kills: 10, records: 200_000 },
+  { seed: freshSeed(), full: 0, kills: 10, records: 200_000, guests: 0 },
   Object.keys(cases),
 );
 const numbers = given.full > 0 ? { ...given, kills: 50, records: 1_000_000 } : given;

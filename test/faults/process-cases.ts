@@ -18,6 +18,8 @@ export interface FaultOrder {
   /** Records of the stream under which the server is killed; other cases take a part of it. */
   readonly records: number;
   readonly kills: number;
+  /** How many guests of the library run beside a healthy stream; 0 for all. */
+  readonly guests: number;
 }
 
 /** Of the module `program`: one that keeps dead letters, and one that does not. */
