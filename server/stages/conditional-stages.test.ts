@@ -143,7 +143,7 @@ describe("a batch costs no copy", () => {
     const pipeline = await program();
     expect(shape(pipeline, ["!ma", "!mb"])).toMatchObject({ values: ["a", "b"] });
     // What comes out lies in the guest's memory.
-    expect(pipeline.runner.bytes.length).toBe(256 * 65_536);
+    expect(pipeline.runner.stages[0]?.output.bytes.length).toBe(256 * 65_536);
   });
 
   test("beyond the records that are run and the result, where some are", async () => {

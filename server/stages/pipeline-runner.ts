@@ -99,6 +99,15 @@ export class PipelineRunner {
     if (this.failures.length > 1) this.failures.sort((a, b) => a.index - b.index);
   }
 
+  /** What came out was used: nothing refers to the memory of instances any more that were dropped. */
+  release(): void {
+    for (let index = 0; index < this.stages.length; index++) {
+      const stage = this.stages[index] as StageRunner;
+      if (stage.output.bytes === this.bytes) this.bytes = nothing;
+      stage.release();
+    }
+  }
+
   /** Drops all instances. */
   discard(): void {
     for (const stage of this.stages) stage.discard();

@@ -16,6 +16,8 @@ import { isolate } from "./isolate.ts";
 import { RunApart, type RunContext } from "./run-context.ts";
 import { type Exclusion, type StageFailure, type StageInput, StageOutput } from "./stage-io.ts";
 
+const nothing = new Uint8Array(0);
+
 /** Runs one stage. Its instance lives on from batch to batch unless the policy, a fault or the memory mark ends it. */
 export class StageRunner {
   readonly spec: StageSpec;
@@ -31,6 +33,8 @@ export class StageRunner {
   besideBytes = 0;
   /** When the instance was last used, as a count of uses in this worker. */
   lastUse = 0;
+  /** Memory of instances that were dropped since somebody asked, in bytes: V8 has it until it collects. */
+  givenUpBytes = 0;
   readonly #host: GuestHost;
   readonly #cursor = new Cursor();
   readonly #onCreate: (runner: StageRunner) => void;
@@ -191,6 +195,7 @@ export class StageRunner {
   /** Drops the instance; the next call makes a new one. Not while the stage runs. */
   discard(): void {
     if (this.#instance === undefined) return;
+    this.givenUpBytes += this.#instance.memoryBytes();
     this.#instance = undefined;
     this.context.instances(-1);
   }
@@ -199,7 +204,15 @@ export class StageRunner {
   evict(): void {
     if (this.#instance === undefined) return;
     this.discard();
+    this.release();
     this.#evicted++;
+  }
+
+  /** Lets go of the memory of an instance that was dropped: what came out of it refers to that. Not before the batch has ended. */
+  release(): void {
+    if (this.#instance !== undefined || this.output.bytes === nothing) return;
+    this.output.bytes = nothing;
+    this.#cursor.reset(nothing, 0, 0);
   }
 
   /** Drops the instance in the middle of a batch, and counts why. */

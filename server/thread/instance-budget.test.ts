@@ -7,12 +7,14 @@ class FakeRunner {
   lastUse = 0;
   memoryBytes = 0;
   evictions = 0;
+  givenUpBytes = 0;
 
   get live(): boolean {
     return this.memoryBytes > 0;
   }
 
   evict(): void {
+    this.givenUpBytes += this.memoryBytes;
     this.memoryBytes = 0;
     this.evictions++;
   }
@@ -20,9 +22,14 @@ class FakeRunner {
 
 function setUp(maxInstancesPerWorker: number, maxInstanceBytesPerWorker: number) {
   let told = 0;
-  const budget = new InstanceBudget({ maxInstancesPerWorker, maxInstanceBytesPerWorker }, (bytes) => {
-    told = bytes;
-  });
+  let collected = 0;
+  const budget = new InstanceBudget(
+    { maxInstancesPerWorker, maxInstanceBytesPerWorker },
+    (bytes) => {
+      told = bytes;
+    },
+    () => collected++,
+  );
   const use = (runner: FakeRunner, memoryBytes: number): void => {
     const stage = runner as unknown as StageRunner;
     if (!runner.live) budget.admit(stage);
@@ -30,7 +37,14 @@ function setUp(maxInstancesPerWorker: number, maxInstanceBytesPerWorker: number)
     budget.touch(stage);
   };
   const runners = Array.from({ length: 5 }, () => new FakeRunner());
-  return { budget, use, runners, told: () => told, bytes: () => runners.map((each) => each.memoryBytes) };
+  return {
+    budget,
+    use,
+    runners,
+    told: () => told,
+    collected: () => collected,
+    bytes: () => runners.map((each) => each.memoryBytes),
+  };
 }
 
 describe("the instance that was unused for longest gives way", () => {
@@ -75,4 +89,21 @@ test("memory that was given up in other ways counts no more", () => {
   use(runners[4] as FakeRunner, 50);
   expect(bytes()).toEqual([0, 0, 25, 25, 50]);
   expect(runners.map(({ evictions }) => evictions)).toEqual([0, 0, 0, 0, 0]);
+});
+
+test("what was dropped is collected each time that it is a quarter of the budget", () => {
+  const { use, runners, collected } = setUp(64, 100);
+  const [one, other] = runners as [FakeRunner, FakeRunner];
+  use(one, 90);
+  expect(collected()).toBe(0);
+  // 90 give way to 24, and these to 90.
+  use(other, 24);
+  expect(collected()).toBe(1);
+  use(one, 90);
+  expect(collected()).toBe(1);
+  // After a fault in which it had grown.
+  one.givenUpBytes += 10;
+  one.memoryBytes = 0;
+  use(one, 0);
+  expect(collected()).toBe(2);
 });

@@ -14,16 +14,27 @@ export type InstanceBudgetLimits = Pick<Limits, "maxInstancesPerWorker" | "maxIn
 export class InstanceBudget {
   readonly #limits: InstanceBudgetLimits;
   readonly #onBytes: (bytes: number) => void;
+  readonly #collect: () => void;
   /** Those that have an instance, and some that have none any more; with the memory that each had after its last batch. */
   readonly #bytesOf = new Map<StageRunner, number>();
   /** At least what all of them have. */
   #bytes = 0;
+  /** What was dropped and not collected yet. */
+  #givenUpBytes = 0;
   #uses = 0;
 
-  /** @param onBytes - told of the memory of all instances, when it has changed */
-  constructor(limits: InstanceBudgetLimits, onBytes: (bytes: number) => void = () => {}) {
+  /**
+   * @param onBytes - told of the memory of all instances, when it has changed
+   * @param collect - gives the memory back of instances that were dropped
+   */
+  constructor(
+    limits: InstanceBudgetLimits,
+    onBytes: (bytes: number) => void = () => {},
+    collect: () => void = () => {},
+  ) {
     this.#limits = limits;
     this.#onBytes = onBytes;
+    this.#collect = collect;
   }
 
   /** A stage is about to make an instance. */
@@ -41,6 +52,7 @@ export class InstanceBudget {
     runner.lastUse = ++this.#uses;
     const before = this.#bytesOf.get(runner);
     const { memoryBytes } = runner;
+    if (runner.givenUpBytes > 0) this.#giveUp(runner);
     if (memoryBytes === (before ?? 0)) return;
     this.#bytesOf.set(runner, memoryBytes);
     this.#bytes += memoryBytes - (before ?? 0);
@@ -61,6 +73,7 @@ export class InstanceBudget {
     this.#bytes = 0;
     for (const runner of this.#bytesOf.keys()) {
       const { memoryBytes } = runner;
+      if (runner.givenUpBytes > 0) this.#giveUp(runner);
       if (!runner.live) this.#bytesOf.delete(runner);
       else this.#bytesOf.set(runner, memoryBytes);
       this.#bytes += memoryBytes;
@@ -77,6 +90,16 @@ export class InstanceBudget {
     this.#bytes -= this.#bytesOf.get(oldest) ?? 0;
     this.#bytesOf.delete(oldest);
     oldest.evict();
+    this.#giveUp(oldest);
     return true;
+  }
+
+  /** Dropped instances may take a quarter of the budget beside it until they are collected. */
+  #giveUp(runner: StageRunner): void {
+    this.#givenUpBytes += runner.givenUpBytes;
+    runner.givenUpBytes = 0;
+    if (this.#givenUpBytes < this.#limits.maxInstanceBytesPerWorker / 4) return;
+    this.#givenUpBytes = 0;
+    this.#collect();
   }
 }

@@ -73,6 +73,7 @@ export class SlotRunner {
       this.#failSlot(slot, thrown);
     }
     this.#context.selection.release();
+    runner?.release();
     this.#context.end();
     times[at + 1] = systemClock.nowMs();
   }

@@ -15,6 +15,7 @@ import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
 import { RunContext } from "../stages/run-context.ts";
+import { collectGarbage } from "./collect.ts";
 import { CrashLedger } from "./crash-ledger.ts";
 import { GuestReports } from "./guest-reports.ts";
 import { InstanceBudget } from "./instance-budget.ts";
@@ -58,7 +59,7 @@ export class WorkerLoop {
       witness === undefined
         ? new RunContext(this.#memory, limits, this.#reports)
         : new WitnessedContext(this.#memory, limits, this.#reports, witness);
-    this.#budget = new InstanceBudget(limits, (bytes) => this.#context.instanceBytes(bytes));
+    this.#budget = new InstanceBudget(limits, (bytes) => this.#context.instanceBytes(bytes), collectGarbage);
     this.#ledger = ledger && new CrashLedger(ledger);
     this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget, this.#ledger);
   }

@@ -5,6 +5,7 @@ import { startTestServer, type TestServer } from "../kit/test-server.ts";
 const MiB = 2 ** 20;
 const initial = MiB / 8;
 const names = ["a", "b", "c", "d"];
+const many = Array.from({ length: 24 }, (_, index) => `of-many-${index}`);
 let kit: TestServer;
 
 beforeAll(async () => {
@@ -17,7 +18,7 @@ beforeAll(async () => {
       maxInstanceBytesPerWorker: 16 * MiB,
     },
     modules: { grows: "grows" },
-    pipelines: Object.fromEntries([...names, "leaping"].map((name) => [name, ["grows"]])),
+    pipelines: Object.fromEntries([...names, "leaping", ...many].map((name) => [name, ["grows"]])),
   });
 });
 
@@ -52,6 +53,19 @@ describe("instances that grow", () => {
       { made: 1, evicted: 0, memory: 0 },
       { made: 1, evicted: 0, memory: 0 },
     ]);
+  });
+
+  test("give back what they had when they gave way", async () => {
+    const beforeMiB = process.memoryUsage().rss / MiB;
+    let mostMiB = 0;
+    for (let round = 0; round < 3; round++) {
+      for (const name of many) {
+        await grow(name, 6);
+        mostMiB = Math.max(mostMiB, process.memoryUsage().rss / MiB);
+      }
+    }
+    // 432 MiB were taken; 16 may live, and a few be dropped and not collected yet.
+    expect(mostMiB - beforeMiB).toBeLessThan(150);
   });
 
   test("are dropped after the batch in which they grew above half of what they may have", async () => {
