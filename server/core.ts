@@ -9,7 +9,8 @@ import { Reload } from "./access/reload.ts";
 import { Admission } from "./admission/admission.ts";
 import type { Isolation } from "./bridge/pipeline-spec.ts";
 import type { Clock } from "./clock.ts";
-import { makeDataPath } from "./data-path.ts";
+import { type DataPath, makeDataPath } from "./data-path.ts";
+import { replaceLimits } from "./limit-changes.ts";
 import type { Limits } from "./limits.ts";
 import type { Breakers } from "./outcome/breakers.ts";
 import { noteKeys, noteTaken } from "./registry/audited-events.ts";
@@ -37,6 +38,7 @@ import { serverVersion } from "./version.ts";
 
 /** What the parts are made from. */
 export interface CoreOptions {
+  /** Those in force: an object of the server's own. */
   readonly limits: Readonly<Limits>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -84,6 +86,8 @@ export interface Core {
   prometheusText(): Promise<string>;
   /** Looks at the files of signing keys at once. Resolves when what has changed is taken or refused. */
   checkSigningKeys(): Promise<void>;
+  /** Puts other limits in force, at once and all together. @throws LeatError LIMITS_UNFIT; nothing has changed then */
+  changeLimits(next: Readonly<Limits>): Promise<void>;
   /** Ends workers and telemetry. */
   close(): Promise<void>;
 }
@@ -93,7 +97,7 @@ export function makeCore(options: CoreOptions): Core {
   const { limits, clock, logger, telemetry } = options;
   const stats = new Stats(clock.nowMs(), limits);
   watchCallers(options, stats);
-  const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock);
+  const tracer = new BatchTracer(options.tracer ?? telemetry.tracer, clock, limits);
   const quarantine = openQuarantine(options);
   const ledger = options.supervision && new LedgerRows(options.supervision.ledger, limits.maxStages);
   const { places, cache, registry, breakers } = makeDataPath({
@@ -109,11 +113,7 @@ export function makeCore(options: CoreOptions): Core {
   readFigures(stats, registry, options);
   const admission = new Admission(limits, stats.admission);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
-  const refresh = (): void => {
-    places.refreshStats();
-    stats.pool.processes = places.processes;
-    Object.assign(stats.moduleCache, cache.stats());
-  };
+  const refresh = (): void => refreshFigures(stats, places, cache);
   const engine = new Engine({
     limits,
     clock,
@@ -146,6 +146,7 @@ export function makeCore(options: CoreOptions): Core {
       return metrics.prometheusText();
     },
     checkSigningKeys: () => keys.check(),
+    changeLimits: (next) => registry.changeLimits(next, () => putInForce(limits, next, [places, admission])),
     close: async () => {
       stopChecks?.();
       keys.close();
@@ -214,6 +215,23 @@ function makeHealth(
   deadLetters.onStatus = () => health.changed();
   quarantine.onChange = () => health.changed();
   return health;
+}
+
+/** Brings the figures up to date that change by themselves. */
+function refreshFigures(stats: Stats, places: DataPath["places"], cache: DataPath["cache"]): void {
+  places.refreshStats();
+  stats.pool.processes = places.processes;
+  Object.assign(stats.moduleCache, cache.stats());
+}
+
+/** Changes the limits that all parts hold, and tells those that have something to do about it. */
+function putInForce(
+  limits: Readonly<Limits>,
+  next: Readonly<Limits>,
+  concerned: readonly { limitsChanged(): void }[],
+): void {
+  replaceLimits(limits, next);
+  for (const part of concerned) part.limitsChanged();
 }
 
 /** Ends streams of callers whose credentials have expired, also where nothing comes. @returns a function that stops that */

@@ -190,6 +190,11 @@ export const catalogue = {
     (d: { pipeline: string; revision: number }) =>
       `no revision is kept that served before revision ${d.revision} of pipeline ${d.pipeline}`,
   ),
+  LIMITS_UNFIT: entry(
+    "FAILED_PRECONDITION",
+    (d: { pipeline: string; problem: string }) =>
+      `the stored pipeline ${d.pipeline} asks for more than the new limits allow: ${d.problem}`,
+  ),
   TOO_MANY_PIPELINES: entry("RESOURCE_EXHAUSTED", overLimit("too many pipelines are stored")),
   REQUEST_MALFORMED: entry("INVALID_ARGUMENT", (d: { problem: string }) => `malformed request: ${d.problem}`),
   REQUEST_INVALID: entry(

@@ -29,7 +29,7 @@ import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
 import { DatabaseRegistryStore, MemoryRegistryStore, type RegistryStore } from "./store/registry-store.ts";
 import { StoreClient } from "./store/store-client.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
-import { createLogger, type Logger } from "./telemetry/logger.ts";
+import { createLogger, type Logger, type LogLevel } from "./telemetry/logger.ts";
 import { prometheusContentType } from "./telemetry/metrics.ts";
 import type { Stats } from "./telemetry/stats.ts";
 import { startTelemetry } from "./telemetry/tracing.ts";
@@ -55,6 +55,8 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>;
   /** What becomes of a change whose audit entry cannot be written. Default: it is refused before anything is changed. */
   readonly auditOnFailure?: AuditFailurePolicy;
+  /** The share of traces that begin here and are recorded, unless `OTEL_TRACES_SAMPLER` decides. Default 1. */
+  readonly sampleRatio?: number | undefined;
   /** The log. Default: errors only, to stderr. */
   readonly logger?: Logger;
   /** The environment that telemetry reads its `OTEL_*` variables from. Default: the process's. */
@@ -101,10 +103,28 @@ export interface LeatServer extends AsyncDisposable {
    * @throws ConfigError when the keys cannot be used: nothing has changed then
    */
   useSignatures(options: SignatureOptions): Promise<void>;
+  /**
+   * Changes settings while the server runs, all together: calls and batches that come from then on are under the new limits, those
+   * that are under way keep theirs to their end, and so does an open stream its window and the size of its batches. Limits that
+   * take a restart must be as they were.
+   *
+   * @throws LeatError LIMITS_UNFIT when a stored pipeline asks for more than the new limits allow; nothing has changed then
+   */
+  reconfigure(settings: LiveSettings): Promise<void>;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
   /** Ends at once: calls in flight fail. */
   close(): Promise<void>;
+}
+
+/** What may change while the server runs. */
+export interface LiveSettings {
+  /** All limits. */
+  readonly limits: Readonly<Limits>;
+  /** What is logged. */
+  readonly logLevel: LogLevel;
+  /** The share of traces that begin here and are recorded. */
+  readonly sampleRatio: number;
 }
 
 const defaultGrpcAddress = "127.0.0.1:7070";
@@ -131,7 +151,8 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     access: options.accessFile !== undefined,
     insecure: options.insecureExpose === true,
   });
-  const limits = resolveLimits(options.limits);
+  // Not frozen: this is the object that a change of limits changes.
+  const limits = { ...resolveLimits(options.limits) };
   setEngineFlags(limits);
   const logger = options.logger ?? createLogger({ level: "error" });
   const clock = options.clock ?? systemClock;
@@ -143,6 +164,8 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   const telemetry = await startTelemetry({
     serviceVersion: serverVersion,
     log: logger,
+    sampleRatio: options.sampleRatio,
+    maxFlushMs: limits.maxTelemetryFlushMs,
     ...(options.telemetryEnv === undefined ? {} : { env: options.telemetryEnv }),
   });
   const { tracer, supervision, isolation = "thread" } = options;
@@ -160,7 +183,10 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     needsStore: options.needsStore === true,
     ...stores,
   });
-  const server = new RunningServer(core, access, options);
+  const server = new RunningServer(core, access, options, (settings) => {
+    logger.level = settings.logLevel;
+    telemetry.setSampleRatio(settings.sampleRatio);
+  });
   await server.start();
   return server;
 }
@@ -205,14 +231,22 @@ class RunningServer implements LeatServer {
   readonly #core: Core;
   readonly #access: AccessControl;
   readonly #options: ServerOptions;
+  readonly #apply: (settings: LiveSettings) => void;
   readonly #grpc: GrpcDoor;
   readonly #http: HttpDoor | undefined;
   #drained: Promise<void> | undefined;
   #ended: Promise<void> | undefined;
   readonly #ending = new AbortController();
 
-  constructor(core: Core, access: AccessControl, options: ServerOptions) {
+  /** @param apply - puts the settings in force that are no limits */
+  constructor(
+    core: Core,
+    access: AccessControl,
+    options: ServerOptions,
+    apply: (settings: LiveSettings) => void,
+  ) {
     const { certificates } = access;
+    this.#apply = apply;
     this.#core = core;
     this.#access = access;
     this.#options = options;
@@ -279,6 +313,11 @@ class RunningServer implements LeatServer {
   async useSignatures(options: SignatureOptions): Promise<void> {
     this.#core.policy.use(options);
     await this.registry.checkSignatures();
+  }
+
+  async reconfigure(settings: LiveSettings): Promise<void> {
+    await this.#core.changeLimits(settings.limits);
+    this.#apply(settings);
   }
 
   drain(): Promise<void> {

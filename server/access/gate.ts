@@ -179,9 +179,9 @@ export class Gate {
 
   #remember(key: string, principal: Principal): void {
     const { limits, clock } = this.#parts;
-    if (this.#remembered.size >= limits.maxRememberedTokens) {
-      const [oldest] = this.#remembered.keys();
-      if (oldest !== undefined) this.#remembered.delete(oldest);
+    for (const oldest of this.#remembered.keys()) {
+      if (this.#remembered.size < limits.maxRememberedTokens) break;
+      this.#remembered.delete(oldest);
     }
     this.#remembered.set(key, { principal, untilMs: clock.nowMs() + limits.maxTokenRememberedMs });
   }

@@ -27,15 +27,21 @@ export class Admission {
     stats.limitBytes = limits.maxAdmittedBytes;
   }
 
+  /** The limits have changed: who waits may find room. */
+  limitsChanged(): void {
+    this.#stats.limitBytes = this.#limits.maxAdmittedBytes;
+    for (const callback of [...this.#waiting]) {
+      this.#waiting.delete(callback);
+      callback();
+    }
+  }
+
   /** Admits a batch if there is room; give it back with {@link release}. */
   tryAdmit(bytes: number): boolean {
     const stats = this.#stats;
-    if (
-      stats.batches >= this.#limits.maxAdmittedBatches ||
-      stats.bytes + bytes > this.#limits.maxAdmittedBytes
-    ) {
-      return false;
-    }
+    // A batch that a stream was told it may send fits alone, also when the limit has been lowered since.
+    const crowded = stats.bytes + bytes > this.#limits.maxAdmittedBytes && stats.batches > 0;
+    if (stats.batches >= this.#limits.maxAdmittedBatches || crowded) return false;
     stats.batches++;
     stats.bytes += bytes;
     return true;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { BatchLimits } from "../limit-changes.ts";
+
 /** Which stage with which module version. */
 export interface StageIdentity {
   readonly stage: string;
@@ -106,6 +108,8 @@ export interface PipelineSpec {
   readonly stages: readonly StageSpec[];
   /** Where it runs; undefined where the server's workers run. */
   readonly isolation?: "process" | undefined;
+  /** The limits that its batches run under from beginning to end: when those in force change, it gives way to another. */
+  readonly limits: BatchLimits;
   /** Until when a module of it runs on probation after an abort, in milliseconds since the Unix epoch. Unset when none does. */
   readonly probationUntilMs?: number;
 }

@@ -49,5 +49,11 @@ export interface Stop {
   readonly type: "stop";
 }
 
+/** Brings the limits on what is the worker's own and no batch's: its instances, and what guests may log and count. */
+export interface ChangeLimits {
+  readonly type: "limits";
+  readonly limits: Readonly<Limits>;
+}
+
 /** Any message to a worker. */
-export type ToWorker = LoadPipeline | DropPipeline | TransferInput | Stop;
+export type ToWorker = LoadPipeline | DropPipeline | TransferInput | ChangeLimits | Stop;

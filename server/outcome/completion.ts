@@ -202,7 +202,7 @@ export class Completion {
       case Outcome.tooManyRecords:
         return leatError("BATCH_TOO_MANY_RECORDS", {
           limit: "maxBatchRecords",
-          value: this.#limits.maxBatchRecords,
+          value: crossing.pipeline.spec.limits.maxBatchRecords,
           measured: words[base + Slot.recordsIn] as number,
         });
       case Outcome.uncompiled:

@@ -4,34 +4,17 @@
  * @module
  */
 
-import type { GuestCounters, GuestLog } from "../bridge/from-worker.ts";
 import { Control } from "../bridge/layout.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
 import { leastLoaded } from "./least-loaded.ts";
+import { overrunProblems, type PoolEvents } from "./pool-events.ts";
+import { handBack, recall, tooMany } from "./pool-size.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
 import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
-
-/** Who is told what happens in the pool. */
-export interface PoolEvents {
-  /** A crossing's slot was completed. Free the slot with `worker.freeSlot` when its results were used. */
-  completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
-  /** A crossing must run again, ahead of what waits. */
-  again(crossing: Crossing): void;
-  /** A worker has ended under a crossing, for which it had a processor for so long, as far as that is known. */
-  lost(worker: WorkerHandle, crossing: Crossing, cpuMs: number): void;
-  /** A stage of a crossing has brought its worker down. */
-  fault(crossing: Crossing, stage: number): void;
-  /** There is room that was not there before. */
-  room(): void;
-  /** A guest said something. */
-  guest(message: GuestLog | GuestCounters): void;
-  /** A worker was stopped or died. */
-  stopped(reason: StopReason, problem: string): void;
-}
 
 /** What the watchdog has stopped a worker for. */
 interface Stopped {
@@ -39,15 +22,6 @@ interface Stopped {
   readonly overrun: Overrun;
   readonly spent: Spent;
 }
-
-/** What is told of a worker that was stopped for what it ran. */
-const overrunProblems: Readonly<Record<Overrun["t"], string>> = {
-  record: "a record ran too long",
-  batch: "a batch ran too long",
-  init: "a module took too long to start",
-  run: "a batch's records took too long together",
-  cancelled: "a batch that nobody waits for did not end",
-};
 
 /** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
 const maxFailedStarts = 5;
@@ -64,6 +38,8 @@ export class Pool {
   readonly #workers: WorkerHandle[] = [];
   readonly #spares: WorkerHandle[] = [];
   readonly #lent = new Set<WorkerHandle>();
+  /** Workers that are too many since the limit was lowered: they finish what they run. */
+  readonly #leaving = new Set<WorkerHandle>();
   /** Every worker whose thread has not ended, those that are being stopped included. */
   readonly #living = new Set<WorkerHandle>();
   /** Workers that are being stopped for what they ran. */
@@ -172,6 +148,26 @@ export class Pool {
     this.#makeSpare(worker);
   }
 
+  /** The limits have changed: starts workers that are missing, and lets those leave that are too many. */
+  limitsChanged(): void {
+    if (this.#closing) return;
+    for (const worker of this.#living) worker.limitsChanged();
+    while (this.#workers.length < this.#limits.maxWorkers)
+      this.#workers.push(recall(this.#leaving) ?? this.#takeSpare() ?? this.#spawn());
+    for (const worker of tooMany(this.#workers, this.#limits.maxWorkers)) this.#leave(worker);
+    this.#serveWaiting();
+    this.#trimSpares();
+    this.#events.room();
+  }
+
+  #leave(worker: WorkerHandle): void {
+    this.#workers.splice(this.#workers.indexOf(worker), 1);
+    this.#leaving.add(worker);
+    if (worker.state.t === "starting") worker.stop("shutdown");
+    for (const crossing of handBack(worker)) this.#events.again(crossing);
+    this.#shrink(worker);
+  }
+
   get #mayLend(): boolean {
     return this.#waitingForSpare.length > 0 && this.#lent.size <= this.#limits.maxExtraWorkers;
   }
@@ -203,7 +199,7 @@ export class Pool {
   }
 
   #all(): WorkerHandle[] {
-    return [...this.#workers, ...this.#spares, ...this.#lent];
+    return [...this.#workers, ...this.#spares, ...this.#lent, ...this.#leaving];
   }
 
   #spawn(): WorkerHandle {
@@ -245,9 +241,7 @@ export class Pool {
   /** Lends spares to those who wait for them, and sees to it that there will be spares again. */
   #serveWaiting(): void {
     while (this.#mayLend) {
-      const index = this.#spares.findIndex((worker) => worker.state.t === "ready");
-      if (index < 0) break;
-      const [worker] = this.#spares.splice(index, 1);
+      const worker = this.#takeSpare();
       if (worker === undefined) break;
       this.#lent.add(worker);
       this.#waitingForSpare.shift()?.resolve(worker);
@@ -278,9 +272,7 @@ export class Pool {
     const running = this.#workers.filter((other) => !other.stalled).length;
     const most = this.#limits.maxWorkers + this.#limits.maxExtraWorkers;
     if (running < this.#limits.maxWorkers && this.#workers.length < most) {
-      const ready = this.#spares.findIndex((spare) => spare.state.t === "ready");
-      const extra = ready >= 0 ? this.#spares.splice(ready, 1)[0] : undefined;
-      this.#workers.push(extra ?? this.#spawn());
+      this.#workers.push(this.#takeSpare() ?? this.#spawn());
       this.#fillSpares();
       this.#count();
     }
@@ -295,11 +287,12 @@ export class Pool {
   /** More workers than wanted, and this one has nothing left to do: it becomes a spare or ends. */
   #shrink(worker: WorkerHandle): void {
     if (worker.queued > 0 || worker.state.t !== "ready") return;
-    if (this.#workers.length <= this.#limits.maxWorkers || this.#workers.some((other) => other.stalled))
-      return;
     const index = this.#workers.indexOf(worker);
-    if (index < 0) return;
-    this.#workers.splice(index, 1);
+    if (index >= 0) {
+      const stalled = this.#workers.some((other) => other.stalled);
+      if (stalled || this.#workers.length <= this.#limits.maxWorkers) return;
+      this.#workers.splice(index, 1);
+    } else if (!this.#leaving.delete(worker)) return;
     this.#makeSpare(worker);
   }
 
@@ -330,6 +323,7 @@ export class Pool {
   ): void {
     const overrun = this.#overrun.delete(worker);
     this.#lent.delete(worker);
+    this.#leaving.delete(worker);
     this.#living.delete(worker);
     if (reason !== "shutdown" && !overrun) {
       this.#countStopped(reason, worker.problem);
@@ -349,7 +343,7 @@ export class Pool {
     this.#events.lost(worker, running, stopped?.spent.cpuMs ?? 0);
     if (stopped !== undefined && stopped.crossing === running) {
       if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
-      afterOverrun(running, stopped.overrun, this.#limits, stopped.spent);
+      afterOverrun(running, stopped.overrun, stopped.spent);
     } else if (stopped === undefined) {
       this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
@@ -377,11 +371,15 @@ export class Pool {
     if (index >= 0 && this.#workers.length > this.#limits.maxWorkers) {
       this.#workers.splice(index, 1);
     } else if (index >= 0) {
-      const ready = this.#spares.findIndex((spare) => spare.state.t === "ready");
-      const next = ready >= 0 ? this.#spares.splice(ready, 1)[0] : this.#spares.shift();
-      this.#workers[index] = next ?? this.#spawn();
+      this.#workers[index] = this.#takeSpare() ?? this.#spares.shift() ?? this.#spawn();
     }
     this.#fillSpares();
+  }
+
+  /** A spare that is ready. */
+  #takeSpare(): WorkerHandle | undefined {
+    const index = this.#spares.findIndex((spare) => spare.state.t === "ready");
+    return index < 0 ? undefined : this.#spares.splice(index, 1)[0];
   }
 
   #fillSpares(): void {

@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
 import { ExclusionCode, maxExclusions, unknownRecord, wholeStage } from "../bridge/layout.ts";
-import { resolveLimits } from "../limits.ts";
 import { Crossing } from "./crossing.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
 
-const limits = resolveLimits({ maxFaultsPerBatch: 3 });
 const stages = [
   idleStage({ name: "a", batchTimeoutMs: 100, recordTimeoutMs: 20 }),
   idleStage({ name: "b", batchTimeoutMs: 100, recordTimeoutMs: 20 }),
@@ -30,38 +28,38 @@ const spent = (ranMs: number) => ({ ranMs, measured: { wallMs: 60, cpuMs: 40 } }
 describe("after an overrun", () => {
   test("of a record, that record is left out", () => {
     const each = crossing();
-    afterOverrun(each, { t: "record", stage: 1, record: 7 }, limits, spent(20));
+    afterOverrun(each, { t: "record", stage: 1, record: 7 }, spent(20));
     expect(excluded(each)).toEqual(["1:7"]);
     expect(each.exclusions[0]?.code).toBe(ExclusionCode.timeout);
   });
 
   test("of a batch, its records run one by one", () => {
     const each = crossing();
-    afterOverrun(each, { t: "batch", stage: 0 }, limits, spent(20));
-    afterOverrun(each, { t: "batch", stage: 0 }, limits, spent(20));
+    afterOverrun(each, { t: "batch", stage: 0 }, spent(20));
+    afterOverrun(each, { t: "batch", stage: 0 }, spent(20));
     expect(excluded(each)).toEqual(["0:one by one"]);
   });
 
   test("of three records, the rest runs one by one", () => {
     const each = crossing();
-    for (const record of [2, 5, 9]) afterOverrun(each, { t: "record", stage: 0, record }, limits, spent(20));
+    for (const record of [2, 5, 9]) afterOverrun(each, { t: "record", stage: 0, record }, spent(20));
     expect(excluded(each)).toEqual(["0:2", "0:5", "0:9", "0:one by one"]);
   });
 
   test("of a start, the stage is given up", () => {
     const each = crossing();
-    afterOverrun(each, { t: "init", stage: 1 }, limits, spent(20));
+    afterOverrun(each, { t: "init", stage: 1 }, spent(20));
     expect(excluded(each)).toEqual(["1:all"]);
     expect(each.exclusions[0]?.code).toBe(ExclusionCode.initTimeout);
   });
 
   test("of a whole run, and of the time that a batch may cost in stopped workers, the stage is given up", () => {
     const run = crossing();
-    afterOverrun(run, { t: "run", stage: 1 }, limits, spent(20));
+    afterOverrun(run, { t: "run", stage: 1 }, spent(20));
     expect(excluded(run)).toEqual(["1:all"]);
     const costly = crossing();
     for (let record = 0; record < 30 && !excluded(costly).includes("0:all"); record++)
-      afterOverrun(costly, { t: "record", stage: 0, record }, limits, spent(25));
+      afterOverrun(costly, { t: "record", stage: 0, record }, spent(25));
     // Five batches of 100 ms at 25 ms a record.
     expect(costly.spentMs).toBe(525);
     expect(excluded(costly).at(-1)).toBe("0:all");
@@ -69,14 +67,14 @@ describe("after an overrun", () => {
 
   test("of the same record again, the stage is given up: leaving it out has not helped", () => {
     const each = crossing();
-    afterOverrun(each, { t: "record", stage: 0, record: 3 }, limits, spent(20));
-    afterOverrun(each, { t: "record", stage: 0, record: 3 }, limits, spent(20));
+    afterOverrun(each, { t: "record", stage: 0, record: 3 }, spent(20));
+    afterOverrun(each, { t: "record", stage: 0, record: 3 }, spent(20));
     expect(excluded(each)).toContain("0:all");
   });
 
   test("that was a cancellation, nothing is blamed", () => {
     const each = crossing();
-    afterOverrun(each, { t: "cancelled" }, limits, spent(20));
+    afterOverrun(each, { t: "cancelled" }, spent(20));
     expect(excluded(each)).toEqual([]);
   });
 });

@@ -5,7 +5,6 @@
  */
 
 import { ExclusionCode, unknownRecord, wholeStage } from "../bridge/layout.ts";
-import type { Limits } from "../limits.ts";
 import type { Crossing } from "./crossing.ts";
 import type { Overrun, Spent } from "./watchdog.ts";
 
@@ -20,12 +19,12 @@ import type { Overrun, Spent } from "./watchdog.ts";
 export function afterOverrun(
   crossing: Crossing,
   overrun: Overrun,
-  limits: Readonly<Limits>,
   { ranMs, measured }: Pick<Spent, "ranMs" | "measured">,
 ): void {
   crossing.spentMs += ranMs;
   if (overrun.t === "cancelled") return;
-  const spec = crossing.pipeline.spec.stages[overrun.stage];
+  const { limits, stages } = crossing.pipeline.spec;
+  const spec = stages[overrun.stage];
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
   if (overrun.t === "init") {
     exclude(crossing, overrun.stage, wholeStage, ExclusionCode.initTimeout, measured);

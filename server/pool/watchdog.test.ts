@@ -30,7 +30,7 @@ function setUp() {
   const memory = new SlotMemory(layoutFor(limits));
   const { words } = memory;
   const stage = idleStage({ batchTimeoutMs: 400, recordTimeoutMs: 100 });
-  const crossing = new Crossing([jobOf(idlePipeline([stage]))]);
+  const crossing = new Crossing([jobOf(idlePipeline([stage], undefined, limits))]);
   const worker = {
     memory,
     queued: 1,

@@ -13,6 +13,7 @@
 
 import { Control, Phase } from "../bridge/layout.ts";
 import type { Clock } from "../clock.ts";
+import type { BatchLimits } from "../limit-changes.ts";
 import type { Limits } from "../limits.ts";
 import type { Crossing } from "./crossing.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
@@ -117,7 +118,7 @@ export class Watchdog {
     const overrun = this.#judge(worker, crossing, phase, seen, nowMs);
     if (overrun !== undefined)
       this.#onOverrun(worker, crossing, overrun, {
-        ranMs: this.#ranMs(worker, seen.run, nowMs),
+        ranMs: this.#ranMs(worker, crossing, seen.run, nowMs),
         cpuMs: cpuMsSince(worker, seen.run, nowMs),
         measured: measuredSince(worker, overSince(overrun, seen), nowMs),
       });
@@ -164,38 +165,45 @@ export class Watchdog {
     nowMs: number,
   ): Overrun | undefined {
     const stage = Atomics.load(worker.memory.words, Control.currentStage);
-    const spec = crossing.pipeline.spec.stages[stage];
+    const { limits, stages } = crossing.pipeline.spec;
+    const spec = stages[stage];
     if (spec === undefined) return undefined;
-    if (crossing.cancelledMs !== undefined && nowMs - crossing.cancelledMs > this.#limits.maxCancelGraceMs) {
-      return nowMs - seen.call.wallMs > this.#limits.maxCancelGraceMs ? { t: "cancelled" } : undefined;
+    if (crossing.cancelledMs !== undefined && nowMs - crossing.cancelledMs > limits.maxCancelGraceMs) {
+      return nowMs - seen.call.wallMs > limits.maxCancelGraceMs ? { t: "cancelled" } : undefined;
     }
-    const over = (since: Since, limitMs: number): boolean => this.#isOver(worker, since, limitMs, nowMs);
-    if (phase === Phase.init)
-      return over(seen.call, this.#limits.maxInitMs) ? { t: "init", stage } : undefined;
+    const over = (since: Since, limitMs: number): boolean =>
+      this.#isOver(worker, since, limitMs, limits, nowMs);
+    if (phase === Phase.init) return over(seen.call, limits.maxInitMs) ? { t: "init", stage } : undefined;
     if (seen.record >= 0 && over(seen.named, spec.recordTimeoutMs)) {
       return { t: "record", stage, record: seen.record };
     }
     if (over(seen.call, spec.batchTimeoutMs)) return { t: "batch", stage };
     // Records that run one by one each keep their own limit; together they must not hold a worker for hours.
-    return over(seen.run, allowedRunMs(crossing, this.#limits)) ? { t: "run", stage } : undefined;
+    return over(seen.run, allowedRunMs(crossing)) ? { t: "run", stage } : undefined;
   }
 
   /** Whether something has run for longer than it may. */
-  #isOver(worker: WorkerHandle, since: Since, limitMs: number, nowMs: number): boolean {
+  #isOver(
+    worker: WorkerHandle,
+    since: Since,
+    limitMs: number,
+    { maxWallTimeFactor }: BatchLimits,
+    nowMs: number,
+  ): boolean {
     const wallMs = nowMs - since.wallMs;
     if (wallMs <= limitMs) return false;
-    if (since.cpuMs === undefined || wallMs > limitMs * this.#limits.maxWallTimeFactor) return true;
+    if (since.cpuMs === undefined || wallMs > limitMs * maxWallTimeFactor) return true;
     const cpuMs = worker.cpu.usedMs();
     return cpuMs === undefined || cpuMs - since.cpuMs >= limitMs * cpuShare;
   }
 
   /** At least its limit for whatever was stopped, so that so many stops of so long a limit use a crossing's time up. */
-  #ranMs(worker: WorkerHandle, since: Since, nowMs: number): number {
+  #ranMs(worker: WorkerHandle, { pipeline }: Crossing, since: Since, nowMs: number): number {
     const wallMs = nowMs - since.wallMs;
     const cpuMs = since.cpuMs === undefined ? undefined : worker.cpu.usedMs();
     if (cpuMs === undefined || since.cpuMs === undefined) return wallMs;
     const runningMs = (cpuMs - since.cpuMs) / cpuShare;
-    return Math.max(Math.min(wallMs, runningMs), wallMs / this.#limits.maxWallTimeFactor);
+    return Math.max(Math.min(wallMs, runningMs), wallMs / pipeline.spec.limits.maxWallTimeFactor);
   }
 }
 
@@ -221,8 +229,9 @@ function mark(since: Since, wallMs: number, cpuMs: number | undefined): void {
 }
 
 /** How long one run of a crossing may take over all its stages, faults and runs record by record included. */
-function allowedRunMs({ pipeline }: Crossing, { maxFaultsPerBatch }: Readonly<Limits>): number {
+function allowedRunMs({ pipeline }: Crossing): number {
+  const { limits, stages } = pipeline.spec;
   let batchesMs = 0;
-  for (const { batchTimeoutMs } of pipeline.spec.stages) batchesMs += batchTimeoutMs;
-  return (maxFaultsPerBatch + 2) * batchesMs;
+  for (const { batchTimeoutMs } of stages) batchesMs += batchTimeoutMs;
+  return (limits.maxFaultsPerBatch + 2) * batchesMs;
 }

@@ -157,6 +157,12 @@ export class WorkerHandle {
     this.#link.ring();
   }
 
+  /** Tells the worker the limits as they are now. */
+  limitsChanged(): void {
+    if (this.state.t === "starting" || this.state.t === "ready")
+      this.#post({ type: "limits", limits: this.#limits });
+  }
+
   /** Makes the worker forget a pipeline that no crossing uses any more. */
   drop(pipeline: number): void {
     if (this.state.t === "dead" || !this.#loaded.delete(pipeline)) return;

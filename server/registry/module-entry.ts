@@ -5,6 +5,7 @@
  */
 
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
+import { batchLimitsOf } from "../limit-changes.ts";
 import type { Limits } from "../limits.ts";
 import { abiName } from "../module/abi.ts";
 import type { ModuleEntry } from "./module-catalog.ts";
@@ -43,6 +44,7 @@ export function aloneSpec(
   return {
     id: nextPipelineId(),
     name: `${name}@${version}`,
+    limits: batchLimitsOf(limits),
     stages: [
       {
         name,

@@ -6,6 +6,7 @@
 
 import type { Isolation, PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
 import { LeatError, leatError } from "../errors.ts";
+import { batchLimitsOf } from "../limit-changes.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import type { ModuleStore } from "../store/module-store.ts";
@@ -71,7 +72,14 @@ export class PipelineBuilder {
       0,
       ...entries.map(({ digest }) => this.#parts.quarantine.probationUntilMs(digest)),
     );
-    return { id: nextPipelineId(), name, stages: built, isolation, probationUntilMs: probation };
+    return {
+      id: nextPipelineId(),
+      name,
+      stages: built,
+      isolation,
+      limits: batchLimitsOf(this.#parts.limits),
+      probationUntilMs: probation,
+    };
   }
 
   async #buildStage(stage: StageDefinition, isolation: Isolation, entry: ModuleEntry): Promise<StageSpec> {

@@ -137,6 +137,19 @@ export class PipelineTable {
     return serving;
   }
 
+  /** Puts another pipeline in the place of each that serves. Batches in flight finish on the old ones. */
+  replaceAll(
+    stored: (spec: PipelineSpec, definition: Pipeline) => PipelineSpec,
+    inline: (spec: PipelineSpec) => PipelineSpec,
+  ): void {
+    for (const { definition, serving } of this.list())
+      if (serving !== undefined) this.serve(definition, stored(serving.spec, definition));
+    for (const [key, serving] of this.#inline) {
+      this.#inline.set(key, this.makeServing(inline(serving.spec)));
+      serving.retire();
+    }
+  }
+
   /** Forgets inline chains that run a module. */
   dropInlineOf(digest: string): void {
     for (const [key, pipeline] of this.#inline) {

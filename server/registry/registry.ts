@@ -10,6 +10,7 @@ import type { Isolation, PipelineSpec } from "../bridge/pipeline-spec.ts";
 
 import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
+import { sameForBatches } from "../limit-changes.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledModuleCache } from "../module/cache.ts";
 import type { ShadowParts } from "../outcome/shadow.ts";
@@ -21,6 +22,7 @@ import type { LedgerRows } from "../supervision/ledger-rows.ts";
 import type { Quarantine } from "../supervision/quarantine.ts";
 import type { BookEntry } from "../supervision/quarantine-book.ts";
 import { everything } from "./kept-again.ts";
+import { checkFit, inlineUnderLimits, underLimits } from "./limit-change.ts";
 import { ModuleCatalog, type ModuleEntry } from "./module-catalog.ts";
 import { type LoadedModule, type ModuleLoad, ModuleLoader } from "./module-loader.ts";
 import type { ModuleSignatures } from "./module-signatures.ts";
@@ -313,6 +315,26 @@ export class Registry {
   /** Why a stored pipeline that does not run could not be built, where that was tried. */
   buildFailure(definition: Pipeline): LeatError | undefined {
     return this.#targets.buildFailure(definition);
+  }
+
+  /**
+   * Moves everything that serves to other limits, at once and all together; batches in flight keep theirs.
+   *
+   * @param putInForce - is called when nothing can go wrong any more, and makes them those of `RegistryParts.limits`
+   * @throws LeatError LIMITS_UNFIT; nothing has changed then
+   */
+  changeLimits(next: Readonly<Limits>, putInForce: () => void): Promise<void> {
+    return this.#turnstile.run(async () => {
+      const { limits, places } = this.#parts;
+      const definitions = this.pipelines.list().map(({ definition }) => definition);
+      checkFit(definitions, limits, next);
+      const same = sameForBatches(limits, next) && !places.anyOwn;
+      putInForce();
+      if (same) return;
+      const under = (spec: PipelineSpec, definition: Pipeline) => underLimits(spec, definition, limits);
+      this.pipelines.replaceAll(under, (spec) => inlineUnderLimits(spec, limits));
+      this.rollouts.pipelinesReplaced(under);
+    });
   }
 
   /** A stored pipeline. @throws LeatError PIPELINE_NOT_FOUND */

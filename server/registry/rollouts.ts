@@ -4,9 +4,11 @@
  * @module
  */
 
+import type { Pipeline } from "@leat/proto";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { LeatError, leatError } from "../errors.ts";
 import { Shadow, type ShadowParts, ShadowReport } from "../outcome/shadow.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { ArmStats } from "../telemetry/arm-stats.ts";
 import type { RolloutFigures } from "../telemetry/stats.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
@@ -158,11 +160,7 @@ export class Rollouts {
     if (spec === undefined) return;
     const serving = this.#pipelines.get(definition.name).serving;
     const base = serving ?? this.#pipelines.serve(definition, await this.#preparation.pipeline(definition));
-    const candidate =
-      rollout.mode === "canary"
-        ? this.#pipelines.makeServing(spec)
-        : this.#pipelines.makeServing(shadowSpec(spec), "shadow");
-    rollout.pairs.set(definition.name, { base, candidate });
+    rollout.pairs.set(definition.name, { base, candidate: this.#makeCandidate(rollout.mode, spec) });
   }
 
   #attach(rollout: Rollout): void {
@@ -252,6 +250,27 @@ export class Rollouts {
     }
   }
 
+  /** All pipelines were replaced by their like: puts both versions of each rollout in their place, and it goes on. */
+  pipelinesReplaced(under: (spec: PipelineSpec, definition: Pipeline) => PipelineSpec): void {
+    for (const rollout of this.#rollouts.values()) {
+      if (rollout.state.t !== "running") continue;
+      for (const [name, { candidate }] of rollout.pairs) {
+        const { definition, serving: base } = this.#pipelines.get(name);
+        if (base === undefined) continue;
+        const next = this.#makeCandidate(rollout.mode, under(candidate.spec, definition));
+        rollout.pairs.set(name, { base, candidate: next });
+        candidate.retire();
+      }
+      this.#attach(rollout);
+    }
+  }
+
+  #makeCandidate(mode: RolloutMode, spec: PipelineSpec): ServingPipeline {
+    return mode === "canary"
+      ? this.#pipelines.makeServing(spec)
+      : this.#pipelines.makeServing(shadowSpec(spec), "shadow");
+  }
+
   #ofPipeline(name: string): Rollout | undefined {
     return [...this.#rollouts.values()].find(({ state, pairs }) => state.t === "running" && pairs.has(name));
   }
@@ -272,7 +291,7 @@ export class Rollouts {
 function shadowSpec(spec: PipelineSpec): PipelineSpec {
   return {
     ...spec,
-    name: `shadow:${spec.name}`,
+    name: spec.name.replace(/^(shadow:)?/, "shadow:"),
     stages: spec.stages.map((stage) => ({
       ...stage,
       retry: noRetry,

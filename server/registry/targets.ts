@@ -8,6 +8,7 @@ import type { Pipeline, Target } from "@leat/proto";
 import { LeatError, leatError } from "../errors.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { inlineDefinition } from "./inline-definition.ts";
+import { inlineUnderLimits } from "./limit-change.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
 import { readStages } from "./pipeline-definition.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
@@ -133,6 +134,7 @@ export class Targets {
     const pipeline = inlineDefinition(modules, (module) => this.#modules.resolve(module).name);
     const stages = readStages(pipeline, this.#parts.limits);
     const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages, "inline.modules");
-    return this.#pipelines.addInline(key, spec);
+    // They may have changed meanwhile.
+    return this.#pipelines.addInline(key, inlineUnderLimits(spec, this.#parts.limits));
   }
 }

@@ -35,6 +35,14 @@ export interface Incoming {
   readonly streamId: string;
 }
 
+/**
+ * The largest message that a door reads: beyond our own limits, which answer with a reason, by the room of a whole
+ * message more. Doors take it at the start, and a batch may become as large as a guest's memory while they are open.
+ */
+export function maxMessageBytes({ maxModuleBytes, maxGuestMemoryBytes }: Readonly<Limits>): number {
+  return Math.max(maxModuleBytes, maxGuestMemoryBytes) * 2;
+}
+
 /** Whether the server takes new work. */
 export type EngineState = { readonly t: "serving" } | { readonly t: "draining" };
 
@@ -125,14 +133,13 @@ export class Engine {
     this.gate.checkTarget(principal, chosen.case === "pipeline" ? chosen.value : undefined);
   }
 
-  /** @throws LeatError BATCH_TOO_LARGE */
-  checkBatchSize(bytes: number): void {
-    if (bytes <= this.limits.maxBatchBytes) return;
-    throw leatError("BATCH_TOO_LARGE", {
-      limit: "maxBatchBytes",
-      value: this.limits.maxBatchBytes,
-      measured: bytes,
-    });
+  /**
+   * @param maxBatchBytes - the limit: that in force, unless a stream was told another
+   * @throws LeatError BATCH_TOO_LARGE
+   */
+  checkBatchSize(bytes: number, maxBatchBytes = this.limits.maxBatchBytes): void {
+    if (bytes <= maxBatchBytes) return;
+    throw leatError("BATCH_TOO_LARGE", { limit: "maxBatchBytes", value: maxBatchBytes, measured: bytes });
   }
 
   /**

@@ -17,7 +17,7 @@ import { LeatError, leatError } from "../errors.ts";
 import type { ConnectionStats } from "../telemetry/stats.ts";
 import { senderOf } from "./call-principal.ts";
 import { boundConnections, listenOn } from "./connections.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, maxMessageBytes } from "./engine.ts";
 import { FlowWindows } from "./flow-window.ts";
 import { controlDefinitions } from "./grpc-control.ts";
 import { guardingCalls } from "./guarded-call.ts";
@@ -77,10 +77,8 @@ export class GrpcDoor {
     this.#certificates = certificates;
     this.#windowBytes = engine.limits.streamWindowBytes;
     boundConnections(this.#listener, engine.limits, connections);
-    const { maxModuleBytes, maxBatchBytes } = engine.limits;
     this.#server = new Server({
-      // Beyond our own limits, which answer with a reason, by the room of a whole message more.
-      "grpc.max_receive_message_length": Math.max(maxModuleBytes, maxBatchBytes) * 2,
+      "grpc.max_receive_message_length": maxMessageBytes(engine.limits),
       "grpc.max_send_message_length": -1,
       // A connection that says nothing for 20 s is asked whether it lives: proxies drop silent ones.
       "grpc.keepalive_time_ms": 20_000,

@@ -22,7 +22,7 @@ import type { ConnectionStats } from "../telemetry/stats.ts";
 import { peerKey, principalKey } from "./call-principal.ts";
 import { connectTransformService } from "./connect-transform.ts";
 import { controlPlane } from "./control-plane.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, maxMessageBytes } from "./engine.ts";
 import { healthzPage, type Page, type PageRequest, readyzPage } from "./health/pages.ts";
 import { HostCheck } from "./host-check.ts";
 import { type AnyRequest, type AnyResponse, type Handle, HttpFront } from "./http-front.ts";
@@ -57,7 +57,7 @@ export class HttpDoor {
         router.service(TransformService, connectTransformService(engine));
         for (const { service, methods } of controlPlane(engine)) router.service(service, methods);
       },
-      readMaxBytes: Math.max(engine.limits.maxModuleBytes, engine.limits.maxBatchBytes) * 2,
+      readMaxBytes: maxMessageBytes(engine.limits),
       interceptors: [mapErrors(engine)],
       contextValues: (request) =>
         createContextValues()

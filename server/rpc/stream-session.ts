@@ -49,6 +49,8 @@ export class StreamSession implements BatchOwner {
   #state: SessionState = { t: "new" };
   #reorder: Reorder<Reply> | undefined;
   #window = 1;
+  /** As the producer was told when the stream opened: it holds for as long as that is open. */
+  #maxBatchBytes = 0;
   #streamId = "";
   #expected = 1;
   #unanswered = 0;
@@ -113,6 +115,7 @@ export class StreamSession implements BatchOwner {
     const opened = (): void => {
       if (this.#state.t === "closed") return;
       const { maxStreamWindow, maxBatchBytes, maxBatchRecords } = this.#engine.limits;
+      this.#maxBatchBytes = maxBatchBytes;
       this.#window = open.window === 0 ? maxStreamWindow : Math.min(open.window, maxStreamWindow);
       this.#expected = Number(open.afterSequence) + 1;
       this.#streamId = open.streamId;
@@ -143,7 +146,7 @@ export class StreamSession implements BatchOwner {
         received: String(view.sequence),
       });
     }
-    this.#engine.checkBatchSize(view.end - view.start);
+    this.#engine.checkBatchSize(view.end - view.start, this.#maxBatchBytes);
     this.#expected++;
     this.#unanswered++;
     this.#resolve(view, open);

@@ -68,7 +68,14 @@ export function startTransform(
   const records = check(engine, call);
   const pipeline = engine.registry.resolveNow(call.target);
   if (pipeline !== undefined) run(pipeline);
-  else engine.registry.resolve(call.target).then(run).catch(settle);
+  else {
+    const built = engine.registry.resolve(call.target).then((found) => {
+      // While it was built, the limits may have changed, and those it runs under hold.
+      checkBatch(engine, call);
+      run(found);
+    });
+    built.catch(settle);
+  }
   return () => {
     cancelled = true;
     job?.cancel(engine.clock.nowMs());
@@ -76,9 +83,13 @@ export function startTransform(
 }
 
 /** Refuses what cannot be run, before it takes up room. @returns how many records there are */
-function check(engine: Engine, { target, bytes, start, end, principal }: TransformCall): number {
-  if (principal !== undefined) engine.checkTarget(principal, target);
+function check(engine: Engine, call: TransformCall): number {
+  if (call.principal !== undefined) engine.checkTarget(call.principal, call.target);
   engine.checkServing();
+  return checkBatch(engine, call);
+}
+
+function checkBatch(engine: Engine, { bytes, start, end }: TransformCall): number {
   engine.checkBatchSize(end - start);
   try {
     cursor.reset(bytes, start, end);

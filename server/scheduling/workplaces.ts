@@ -46,6 +46,10 @@ export interface WorkplaceParts {
 export class Workplaces {
   readonly #parts: WorkplaceParts;
   readonly #own = new Map<string, OwnPlace>();
+  /** Places that were made under other limits: each ends with the last batch that came before these changed. */
+  readonly #leaving = new Set<OwnPlace>();
+  /** Whose the workers are that were borrowed. */
+  readonly #lenders = new Map<WorkerHandle, OwnPlace>();
   readonly #closing = new Set<Promise<void>>();
   #closed = false;
 
@@ -61,7 +65,7 @@ export class Workplaces {
       return;
     }
     try {
-      const place = this.#placeOf(spec);
+      const place = this.#leavingPlace(spec) ?? this.#placeOf(spec);
       place.pipelines.add(spec.id);
       place.scheduler.submit(job);
     } catch (error) {
@@ -94,7 +98,9 @@ export class Workplaces {
     const place = this.#placeOf(spec);
     place.lent++;
     try {
-      return await place.pool.borrow();
+      const worker = await place.pool.borrow();
+      this.#lenders.set(worker, place);
+      return worker;
     } catch (error) {
       this.#returned(place);
       throw error;
@@ -103,14 +109,16 @@ export class Workplaces {
 
   /** Puts a worker back that was borrowed. */
   giveBack(spec: PipelineSpec, worker: WorkerHandle): void {
-    this.#workplace(spec).pool.giveBack(worker);
-    const place = this.#own.get(spec.name);
-    if (spec.isolation !== undefined && place !== undefined) this.#returned(place);
+    const place = this.#lenders.get(worker);
+    this.#lenders.delete(worker);
+    (place ?? this.#workplace(spec)).pool.giveBack(worker);
+    if (place !== undefined) this.#returned(place);
   }
 
   /** Hands a crossing to a worker that was borrowed. */
   dispatchTo(worker: WorkerHandle, crossing: Crossing): void {
-    this.#workplace(crossing.pipeline.spec).pool.dispatchTo(worker, crossing);
+    const place = this.#lenders.get(worker) ?? this.#workplace(crossing.pipeline.spec);
+    place.pool.dispatchTo(worker, crossing);
   }
 
   /** No batch uses the pipeline any more. */
@@ -118,7 +126,7 @@ export class Workplaces {
     const { scheduler, pool } = this.#workplace(spec);
     scheduler.forget(spec.id);
     pool.drop(spec.id);
-    const place = this.#own.get(spec.name);
+    const place = this.#leavingPlace(spec) ?? this.#own.get(spec.name);
     if (spec.isolation === undefined || place === undefined) return;
     place.pipelines.delete(spec.id);
     this.#restUnused(place);
@@ -129,10 +137,27 @@ export class Workplaces {
     return this.#parts.shared.pool.start();
   }
 
+  /** Whether a pipeline has a place of its own, which keeps the limits under which it was made. */
+  get anyOwn(): boolean {
+    return this.#own.size > 0;
+  }
+
+  /** The limits have changed: pipelines with a place of their own get another, and what is under way ends where it is. */
+  limitsChanged(): void {
+    this.#parts.shared.pool.limitsChanged();
+    for (const place of [...this.#own.values()]) {
+      this.#own.delete(place.name);
+      this.#leaving.add(place);
+      clearTimeout(place.timer);
+      place.timer = undefined;
+      this.#restUnused(place);
+    }
+  }
+
   /** Processes that pipelines have for themselves. */
   get processes(): number {
     let workers = 0;
-    for (const { pool } of this.#own.values()) workers += pool.size;
+    for (const { pool } of [...this.#own.values(), ...this.#leaving]) workers += pool.size;
     return workers;
   }
 
@@ -145,12 +170,18 @@ export class Workplaces {
   /** Ends all workers. What still runs in them is lost: drain first. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const place of [...this.#own.values()]) this.#end(place);
+    for (const place of [...this.#own.values(), ...this.#leaving]) this.#end(place);
     await Promise.all([this.#parts.shared.pool.close(), ...this.#closing]);
   }
 
-  #workplace({ isolation, name }: PipelineSpec): Workplace {
-    return (isolation === undefined ? undefined : this.#own.get(name)) ?? this.#parts.shared;
+  #workplace(spec: PipelineSpec): Workplace {
+    if (spec.isolation === undefined) return this.#parts.shared;
+    return this.#leavingPlace(spec) ?? this.#own.get(spec.name) ?? this.#parts.shared;
+  }
+
+  #leavingPlace({ id }: PipelineSpec): OwnPlace | undefined {
+    for (const place of this.#leaving) if (place.pipelines.has(id)) return place;
+    return undefined;
   }
 
   #placeOf({ name }: PipelineSpec): OwnPlace {
@@ -198,13 +229,17 @@ export class Workplaces {
   /** A place that no pipeline uses ends after a while: what was warmed up there often serves next. */
   #restUnused(place: OwnPlace): void {
     if (place.lent > 0 || place.pipelines.size > 0 || place.timer !== undefined) return;
+    if (this.#leaving.has(place)) {
+      this.#end(place);
+      return;
+    }
     place.timer = setTimeout(() => this.#end(place), this.#parts.limits.isolatedIdleMs);
     place.timer.unref();
   }
 
   #end(place: OwnPlace): void {
     clearTimeout(place.timer);
-    this.#own.delete(place.name);
+    if (!this.#leaving.delete(place)) this.#own.delete(place.name);
     const closing = place.pool.close().finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
   }

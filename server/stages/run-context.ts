@@ -6,6 +6,7 @@
 
 import type { SlotMemory } from "../bridge/channel.ts";
 import { Control, Phase, Slot, StageWord } from "../bridge/layout.ts";
+import type { BatchLimits } from "../limit-changes.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import { Selection } from "./selection.ts";
 
@@ -24,7 +25,8 @@ export class RunApart extends Error {
 
 /** The worker's side of the watchdog and of cancellation, through shared memory. */
 export class RunContext {
-  readonly limits: Readonly<Limits>;
+  /** Those of the batch that runs. */
+  limits: BatchLimits;
   readonly sink: GuestSink;
   /** For stages that run some records only. */
   readonly selection: Selection;
@@ -34,7 +36,7 @@ export class RunContext {
   #cancelWord = 0;
   #calls = 1;
 
-  constructor(memory: SlotMemory, limits: Readonly<Limits>, sink: GuestSink) {
+  constructor(memory: SlotMemory, limits: BatchLimits & Pick<Limits, "slotOutputBytes">, sink: GuestSink) {
     this.#memory = memory;
     this.#words = memory.words;
     this.limits = limits;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
+import { defaultLimits } from "../limits.ts";
 import { CrashLedger } from "../thread/crash-ledger.ts";
 import { readLedger } from "./ledger-format.ts";
 import { LedgerRows } from "./ledger-rows.ts";
@@ -26,7 +27,7 @@ afterEach(() => {
 
 function pipeline(letters: string, probationUntilMs = 0): PipelineSpec {
   const stages = [...letters].map((letter) => ({ digest: digest(letter) }) as StageSpec);
-  return { id: 1, name: letters, stages, probationUntilMs };
+  return { id: 1, name: letters, stages, limits: defaultLimits, probationUntilMs };
 }
 
 test("a worker's row names the stages of the pipeline that it ran last, until it is cleared", () => {

@@ -26,7 +26,7 @@ function setUp(maxEvents?: number) {
   const tracer = new BatchTracer(
     provider.getTracer("test"),
     clockOf(() => startMs),
-    maxEvents,
+    maxEvents === undefined ? undefined : { maxFailureEventsPerTrace: maxEvents },
   );
   return { tracer, spans: () => exporter.getFinishedSpans() };
 }

@@ -25,7 +25,7 @@ import {
 } from "@opentelemetry/api";
 import { type Clock, systemClock } from "../clock.ts";
 import { type LeatError, recordFailureCodes } from "../errors.ts";
-import { defaultLimits } from "../limits.ts";
+import { defaultLimits, type Limits } from "../limits.ts";
 import { attributeNames, eventNames, spanNames, stageSpanName } from "./names.ts";
 import { parentContext } from "./traceparent.ts";
 
@@ -101,21 +101,21 @@ export interface BatchTrace {
 export class BatchTracer {
   readonly #tracer: Tracer | undefined;
   readonly #clock: Clock;
-  readonly #maxEvents: number;
+  readonly #limits: Pick<Limits, "maxFailureEventsPerTrace">;
 
   /**
    * @param tracer - makes the spans; undefined where telemetry is off
    * @param clock - says when a batch's span begins. Default: the machine's clock
-   * @param maxEvents - failed records that get an event. Default: `maxFailureEventsPerTrace`
+   * @param limits - how many failed records get an event
    */
   constructor(
     tracer: Tracer | undefined,
     clock: Clock = systemClock,
-    maxEvents: number = defaultLimits.maxFailureEventsPerTrace,
+    limits: Pick<Limits, "maxFailureEventsPerTrace"> = defaultLimits,
   ) {
     this.#tracer = tracer;
     this.#clock = clock;
-    this.#maxEvents = maxEvents;
+    this.#limits = limits;
   }
 
   /** Records a breaker's transition as a span without duration. */
@@ -157,7 +157,9 @@ export class BatchTracer {
       },
       parentContext(traceparent, tracestate),
     );
-    return span.isRecording() ? new RecordedTrace(this.#tracer, span, pipeline, this.#maxEvents) : undefined;
+    return span.isRecording()
+      ? new RecordedTrace(this.#tracer, span, pipeline, this.#limits.maxFailureEventsPerTrace)
+      : undefined;
   }
 }
 

@@ -133,7 +133,7 @@ export class PipelineStats {
     const next = former ?? new StageStats(identity, this.#limits);
     const current = this.stages[index];
     if (current !== undefined) this.formerStages.push(current);
-    if (this.formerStages.length > this.#limits.maxFormerStages) this.formerStages.shift();
+    while (this.formerStages.length > this.#limits.maxFormerStages) this.formerStages.shift();
     while (this.stages.length < index) {
       this.stages.push(new StageStats({ stage: "", module: "", version: "", digest: "" }, this.#limits));
     }

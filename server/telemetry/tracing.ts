@@ -33,6 +33,8 @@ export interface TelemetryOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Takes problems with exporting, such as a collector that cannot be reached. Default: they are dropped. */
   log?: ProblemLog;
+  /** The share of traces that begin here and are recorded, unless `OTEL_TRACES_SAMPLER` decides. Default 1. */
+  sampleRatio?: number | undefined;
   /** How long the end waits for a collector, in milliseconds. Default `maxTelemetryFlushMs`. */
   maxFlushMs?: number;
 }
@@ -43,6 +45,8 @@ export interface Telemetry {
   readonly tracer: Tracer | undefined;
   /** Makes instruments whose figures are exported; undefined where none are. */
   readonly meter: Meter | undefined;
+  /** Changes the share of traces that begin here and are recorded, from the next trace on; without effect where `OTEL_TRACES_SAMPLER` decides. */
+  setSampleRatio(ratio: number): void;
   /** Exports the spans that wait. Rejects when that fails. */
   forceFlush(): Promise<void>;
   /** Exports what waits and ends telemetry. Never rejects, and waits `maxFlushMs` at most: a lost collector must not hold up a drain. */
@@ -54,6 +58,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const off: Telemetry = {
   tracer: undefined,
   meter: undefined,
+  setSampleRatio: () => {},
   forceFlush: async () => {},
   shutdown: async () => {},
 };
@@ -70,11 +75,14 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const traces = isExported(env, "TRACES");
   const metrics = isExported(env, "METRICS");
   if (env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" || !(traces || metrics)) return off;
-  const [api, { NodeSDK }, { defaultResource, resourceFromAttributes, ...detectors }] = await Promise.all([
-    import("@opentelemetry/api"),
-    import("@opentelemetry/sdk-node"),
-    import("@opentelemetry/resources"),
-  ]);
+  const [api, { NodeSDK }, { defaultResource, resourceFromAttributes, ...detectors }, samplers] =
+    await Promise.all([
+      import("@opentelemetry/api"),
+      import("@opentelemetry/sdk-node"),
+      import("@opentelemetry/resources"),
+      import("./sampling.ts"),
+    ]);
+  const sampler = env["OTEL_TRACES_SAMPLER"] ? undefined : new samplers.Sampling(options.sampleRatio ?? 1);
   const sdk = withEnvironment(env, () => {
     const started = new NodeSDK({
       resource: defaultResource().merge(
@@ -90,6 +98,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
         ],
       }),
       logRecordProcessors: [],
+      ...(sampler && { sampler: sampler.parentBased }),
       ...(traces ? {} : { spanProcessors: [] }),
       ...(metrics ? {} : { metricReaders: [] }),
     });
@@ -104,6 +113,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   return {
     tracer: traces ? provider.getTracer(scopeName, serviceVersion) : undefined,
     meter: metrics ? api.metrics.getMeterProvider().getMeter(scopeName, serviceVersion) : undefined,
+    setSampleRatio: (ratio) => sampler?.setRatio(ratio),
     forceFlush: () => flush(provider),
     shutdown: async () => {
       await within(maxFlushMs, sdk.shutdown()).catch((error: unknown) =>

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
 import { Claim, Control, layoutFor, Outcome, SegmentWord, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker } from "../bridge/to-worker.ts";
-import { resolveLimits } from "../limits.ts";
+import { defaultLimits, resolveLimits } from "../limits.ts";
 import { WorkerLoop } from "./worker-loop.ts";
 
 const limits = resolveLimits();
@@ -65,7 +65,7 @@ test.each([
 ])("a slot that is submitted together with %s at the last moment finds them", (_, transfer) => {
   const { memory, post, submit, worker } = inThisThread();
   beforeFirstLook(() => {
-    post({ type: "load", pipeline: { id: 1, name: "late", stages: [] } });
+    post({ type: "load", pipeline: { id: 1, name: "late", stages: [], limits: defaultLimits } });
     if (transfer === Transfer.input) post({ type: "input", slot: 0, bytes: Uint8Array.from(batch) });
     submit(transfer);
     post({ type: "stop" });

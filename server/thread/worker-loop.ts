@@ -13,6 +13,8 @@ import { RingReader, RingWriter, SlotMemory } from "../bridge/channel.ts";
 import { completedMessage, type FromWorker } from "../bridge/from-worker.ts";
 import { Claim, Control, layoutFor, Slot, Transfer } from "../bridge/layout.ts";
 import type { ToWorker, WorkerStart } from "../bridge/to-worker.ts";
+import { replaceLimits } from "../limit-changes.ts";
+import type { Limits } from "../limits.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
 import { RunContext } from "../stages/run-context.ts";
 import { collectGarbage } from "./collect.ts";
@@ -35,6 +37,8 @@ const longBatchMs = 0.1;
 /** Runs until it is told to stop. */
 export class WorkerLoop {
   readonly #memory: SlotMemory;
+  /** What is the worker's own and no batch's, as it is now. */
+  readonly #limits: Readonly<Limits>;
   readonly #port: MessagePort;
   readonly #submitted: RingReader;
   readonly #completed: RingWriter;
@@ -51,15 +55,20 @@ export class WorkerLoop {
 
   constructor({ shared, limits, port, ledger, witness }: WorkerStart) {
     this.#memory = new SlotMemory(layoutFor(limits), shared);
+    this.#limits = { ...limits };
     this.#port = port;
     this.#submitted = new RingReader(this.#memory, "submit");
     this.#completed = new RingWriter(this.#memory, "complete");
-    this.#reports = new GuestReports(port, limits);
+    this.#reports = new GuestReports(port, this.#limits);
     this.#context =
       witness === undefined
         ? new RunContext(this.#memory, limits, this.#reports)
         : new WitnessedContext(this.#memory, limits, this.#reports, witness);
-    this.#budget = new InstanceBudget(limits, (bytes) => this.#context.instanceBytes(bytes), collectGarbage);
+    this.#budget = new InstanceBudget(
+      this.#limits,
+      (bytes) => this.#context.instanceBytes(bytes),
+      collectGarbage,
+    );
     this.#ledger = ledger && new CrashLedger(ledger);
     this.#slots = new SlotRunner(this.#memory, this.#context, port, this.#budget, this.#ledger);
   }
@@ -114,7 +123,10 @@ export class WorkerLoop {
       this.#inputs.delete(slot);
     }
     const runner = this.#pipelines.get(words[base + Slot.pipeline] as number);
-    if (runner !== undefined) this.#ledger?.begin(runner.spec);
+    if (runner !== undefined) {
+      this.#context.limits = runner.spec.limits;
+      this.#ledger?.begin(runner.spec);
+    }
     this.#slots.run(slot, runner, input);
     this.#ledger?.end();
     this.#completed.push(slot);
@@ -157,6 +169,9 @@ export class WorkerLoop {
         return;
       case "input":
         this.#inputs.set(message.slot, message.bytes);
+        return;
+      case "limits":
+        replaceLimits(this.#limits, message.limits);
         return;
       case "stop":
         this.#stopping = true;

@@ -6,6 +6,8 @@
 
 import type { PipelineSpec, StageSpec } from "../../server/bridge/pipeline-spec.ts";
 import type { LeatError } from "../../server/errors.ts";
+import type { BatchLimits } from "../../server/limit-changes.ts";
+import { defaultLimits } from "../../server/limits.ts";
 import { BatchJob, type BatchResult } from "../../server/pool/batch-job.ts";
 import { ServingPipeline } from "../../server/pool/serving-pipeline.ts";
 
@@ -40,8 +42,9 @@ export function idleStage(settings: Partial<StageSpec> = {}): StageSpec {
 export function idlePipeline(
   stages: readonly StageSpec[] = [idleStage()],
   onUnused: (pipeline: ServingPipeline) => void = () => {},
+  limits: BatchLimits = defaultLimits,
 ): ServingPipeline {
-  const spec: PipelineSpec = { id: ++lastId, name: `p${lastId}`, stages };
+  const spec: PipelineSpec = { id: ++lastId, name: `p${lastId}`, stages, limits };
   return new ServingPipeline(spec, onUnused);
 }
 

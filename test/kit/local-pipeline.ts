@@ -88,7 +88,7 @@ export async function localPipeline(
       };
     }),
   );
-  return new LocalPipeline({ id: ++lastId, name: "local", stages: specs }, limits);
+  return new LocalPipeline({ id: ++lastId, name: "local", stages: specs, limits }, limits);
 }
 
 /** A pipeline that runs in the calling thread. */
