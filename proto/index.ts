@@ -9,6 +9,7 @@ export * from "./gen/google/rpc/error_details_pb.ts";
 export { type Status as RpcStatus, StatusSchema as RpcStatusSchema } from "./gen/google/rpc/status_pb.ts";
 export * from "./gen/grpc/health/v1/health_pb.ts";
 export * from "./gen/leat/v1/audit_pb.ts";
+export * from "./gen/leat/v1/config_pb.ts";
 export * from "./gen/leat/v1/dead_letter_pb.ts";
 export * from "./gen/leat/v1/metrics_pb.ts";
 export * from "./gen/leat/v1/module_pb.ts";

@@ -3,6 +3,7 @@ import type { CallOptions, Client, Transport } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import {
   AuditService,
+  ConfigService,
   DeadLetterService,
   Health,
   MetricsService,
@@ -35,6 +36,8 @@ export interface LeatClients {
   readonly deadLetters: Client<typeof DeadLetterService>;
   /** Shows who changed what, and checks that nobody has changed that log. */
   readonly audit: Client<typeof AuditService>;
+  /** Shows the configuration of the server, and changes what may change while it runs. */
+  readonly config: Client<typeof ConfigService>;
   /** Asks whether the server serves: a service by its name, a pipeline as `pipeline/NAME`. */
   readonly health: Client<typeof Health>;
 }
@@ -60,6 +63,7 @@ export function createLeatClients(transport: Transport): LeatClients {
     metrics: createClient(MetricsService, transport),
     deadLetters: createClient(DeadLetterService, transport),
     audit: createClient(AuditService, transport),
+    config: createClient(ConfigService, transport),
     health: createClient(Health, transport),
   };
 }
@@ -78,6 +82,7 @@ export function createThrowingClients(transport: Transport): LeatClients {
     metrics: withLeatErrors(MetricsService, clients.metrics),
     deadLetters: withLeatErrors(DeadLetterService, clients.deadLetters),
     audit: withLeatErrors(AuditService, clients.audit),
+    config: withLeatErrors(ConfigService, clients.config),
     health: withLeatErrors(Health, clients.health),
   };
 }

@@ -3,6 +3,7 @@ import type { Client, Transport } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
 import type {
   AuditService,
+  ConfigService,
   DeadLetterService,
   Health,
   MetricsService,
@@ -70,6 +71,8 @@ export class Leat implements AsyncDisposable {
   readonly deadLetters: Client<typeof DeadLetterService>;
   /** Shows who changed what, and checks that nobody has changed that log. */
   readonly audit: Client<typeof AuditService>;
+  /** Shows the configuration of the server, and changes what may change while it runs. */
+  readonly config: Client<typeof ConfigService>;
   /** Asks whether the server serves: a service by its name, a pipeline as `pipeline/NAME`. */
   readonly health: Client<typeof Health>;
   readonly #ownTransport: GrpcTransport | undefined;
@@ -92,6 +95,7 @@ export class Leat implements AsyncDisposable {
     this.metrics = clients.metrics;
     this.deadLetters = clients.deadLetters;
     this.audit = clients.audit;
+    this.config = clients.config;
     this.health = clients.health;
   }
 

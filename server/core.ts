@@ -9,6 +9,7 @@ import { Reload } from "./access/reload.ts";
 import { Admission } from "./admission/admission.ts";
 import type { Isolation } from "./bridge/pipeline-spec.ts";
 import type { Clock } from "./clock.ts";
+import type { LiveConfig } from "./config/live-config.ts";
 import { type DataPath, makeDataPath } from "./data-path.ts";
 import { replaceLimits } from "./limit-changes.ts";
 import type { Limits } from "./limits.ts";
@@ -32,7 +33,7 @@ import { BatchTracer } from "./telemetry/batch-trace.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { takeSnapshot } from "./telemetry/snapshot.ts";
-import { Stats } from "./telemetry/stats.ts";
+import { type ConfigStats, Stats } from "./telemetry/stats.ts";
 import type { Telemetry } from "./telemetry/tracing.ts";
 import { serverVersion } from "./version.ts";
 
@@ -58,6 +59,8 @@ export interface CoreOptions {
   readonly isolation: Isolation;
   /** Whether the server serves only while its store can be used. */
   readonly needsStore: boolean;
+  /** Makes the live configuration, which counts its changes. */
+  readonly config: (stats: ConfigStats) => LiveConfig;
   /** Who may call. Closed with the rest. */
   readonly access: AccessControl;
   /** What is asked of modules' signatures. */
@@ -122,6 +125,7 @@ export function makeCore(options: CoreOptions): Core {
     tracer,
     deadLetters: options.deadLetters,
     audit: options.audit,
+    config: options.config(stats.config),
     gate: options.access.gate,
     health,
     statuses: new Statuses((err) => logger.error({ err }, "an internal error was answered")),

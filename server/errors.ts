@@ -190,6 +190,10 @@ export const catalogue = {
     (d: { pipeline: string; revision: number }) =>
       `no revision is kept that served before revision ${d.revision} of pipeline ${d.pipeline}`,
   ),
+  CONFIG_INVALID: entry(
+    "INVALID_ARGUMENT",
+    (d: { problem: string }) => `the configuration cannot be used, and nothing has changed: ${d.problem}`,
+  ),
   LIMITS_UNFIT: entry(
     "FAILED_PRECONDITION",
     (d: { pipeline: string; problem: string }) =>

@@ -10,7 +10,9 @@ import { AccessControl } from "./access/access-control.ts";
 import type { TlsFiles } from "./access/certificates.ts";
 import type { Isolation } from "./bridge/pipeline-spec.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import type { ConfigWatch } from "./config/config-watch.ts";
 import { checkExposure } from "./config/exposure.ts";
+import type { LiveConfig, LiveSettings } from "./config/live-config.ts";
 import { type Core, type CoreOptions, makeCore, type SupervisionFiles } from "./core.ts";
 import { leatError } from "./errors.ts";
 import { type Limits, resolveLimits } from "./limits.ts";
@@ -21,6 +23,7 @@ import { auditedStart, noteQuarantined, noteRestored, type StartRegistry } from 
 import type { Registry } from "./registry/registry.ts";
 import { GrpcDoor } from "./rpc/grpc-door.ts";
 import { HttpDoor } from "./rpc/http-door.ts";
+import { type ConfigStart, configOfProgram, makeRunningConfig, watchConfig } from "./running-config.ts";
 import { noSignatures, type SignatureOptions, SignaturePolicy } from "./signing/signature-policy.ts";
 import { type AuditFailurePolicy, AuditLog } from "./store/audit-log.ts";
 import { type DeadLetterSink, DeadLetterStore } from "./store/dead-letter-store.ts";
@@ -29,7 +32,7 @@ import { MemoryModuleStore, type ModuleStore } from "./store/module-store.ts";
 import { DatabaseRegistryStore, MemoryRegistryStore, type RegistryStore } from "./store/registry-store.ts";
 import { StoreClient } from "./store/store-client.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
-import { createLogger, type Logger, type LogLevel } from "./telemetry/logger.ts";
+import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { prometheusContentType } from "./telemetry/metrics.ts";
 import type { Stats } from "./telemetry/stats.ts";
 import { startTelemetry } from "./telemetry/tracing.ts";
@@ -57,6 +60,8 @@ export interface ServerOptions {
   readonly auditOnFailure?: AuditFailurePolicy;
   /** The share of traces that begin here and are recorded, unless `OTEL_TRACES_SAMPLER` decides. Default 1. */
   readonly sampleRatio?: number | undefined;
+  /** Where the configuration is from that these options were made of. Default: they are all there is. */
+  readonly config?: ConfigStart;
   /** The log. Default: errors only, to stderr. */
   readonly logger?: Logger;
   /** The environment that telemetry reads its `OTEL_*` variables from. Default: the process's. */
@@ -111,20 +116,12 @@ export interface LeatServer extends AsyncDisposable {
    * @throws LeatError LIMITS_UNFIT when a stored pipeline asks for more than the new limits allow; nothing has changed then
    */
   reconfigure(settings: LiveSettings): Promise<void>;
+  /** The configuration: shows it, reads it again, sets keys. */
+  readonly config: LiveConfig;
   /** Takes no more work, finishes what is in flight within `maxDrainMs`, and ends. Exact once, however often it is called. */
   drain(): Promise<void>;
   /** Ends at once: calls in flight fail. */
   close(): Promise<void>;
-}
-
-/** What may change while the server runs. */
-export interface LiveSettings {
-  /** All limits. */
-  readonly limits: Readonly<Limits>;
-  /** What is logged. */
-  readonly logLevel: LogLevel;
-  /** The share of traces that begin here and are recorded. */
-  readonly sampleRatio: number;
 }
 
 const defaultGrpcAddress = "127.0.0.1:7070";
@@ -170,6 +167,7 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
   });
   const { tracer, supervision, isolation = "thread" } = options;
   const stores = openStores(options, limits, clock, logger);
+  const start = options.config ?? configOfProgram(options, limits, logger.level);
   const core = makeCore({
     limits,
     clock,
@@ -181,9 +179,18 @@ export async function startServer(options: ServerOptions = {}): Promise<LeatServ
     access,
     policy,
     needsStore: options.needsStore === true,
+    config: (stats) =>
+      makeRunningConfig({
+        start,
+        logger,
+        stats,
+        nowMs: () => clock.nowMs(),
+        apply: (settings) => server.reconfigure(settings),
+        checkFiles: () => server.checkAccessFiles(),
+      }),
     ...stores,
   });
-  const server = new RunningServer(core, access, options, (settings) => {
+  const server: RunningServer = new RunningServer(core, access, options, (settings) => {
     logger.level = settings.logLevel;
     telemetry.setSampleRatio(settings.sampleRatio);
   });
@@ -228,7 +235,10 @@ class RunningServer implements LeatServer {
   readonly registry: Registry;
   readonly stats: Stats;
   readonly deadLetters: DeadLetterStore;
+  readonly config: LiveConfig;
   readonly #core: Core;
+  #watch: ConfigWatch | undefined;
+  #signatures: SignatureOptions | undefined;
   readonly #access: AccessControl;
   readonly #options: ServerOptions;
   readonly #apply: (settings: LiveSettings) => void;
@@ -250,9 +260,11 @@ class RunningServer implements LeatServer {
     this.#core = core;
     this.#access = access;
     this.#options = options;
+    this.#signatures = options.signatures;
     this.registry = core.registry;
     this.stats = core.stats;
     this.deadLetters = core.engine.deadLetters;
+    this.config = core.engine.config;
     this.#grpc = new GrpcDoor(core.engine, certificates, core.stats.connections.grpc);
     if (options.httpAddress === false) return;
     this.#http = new HttpDoor(core.engine, {
@@ -282,6 +294,8 @@ class RunningServer implements LeatServer {
     for (const { code, message, pipelines } of this.#core.engine.health.serverWithRemarks().reasons)
       this.#core.logger.warn({ code, pipelines }, message);
     this.#core.logger.info({ grpcPort, httpPort, version: serverVersion }, "serving");
+    const { config } = this.#options;
+    if (config !== undefined) this.#watch = watchConfig(this.config, config, this.#core.limits);
     void this.#warmUp();
   }
 
@@ -316,7 +330,17 @@ class RunningServer implements LeatServer {
   }
 
   async reconfigure(settings: LiveSettings): Promise<void> {
-    await this.#core.changeLimits(settings.limits);
+    const before = this.#signatures;
+    const { signatures } = settings;
+    const others = signatures.mode !== before?.mode || signatures.keysFile !== before?.keysFile;
+    if (others) await this.useSignatures(signatures);
+    try {
+      await this.#core.changeLimits(settings.limits);
+    } catch (error) {
+      if (others) await this.useSignatures(before ?? { mode: "off", keysFile: undefined });
+      throw error;
+    }
+    this.#signatures = signatures;
     this.#apply(settings);
   }
 
@@ -346,6 +370,7 @@ class RunningServer implements LeatServer {
 
   async #end(): Promise<void> {
     this.#ending.abort();
+    this.#watch?.close();
     this.#grpc.close();
     this.#http?.close();
     await this.#core.close();

@@ -8,6 +8,7 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
   AuditService,
+  ConfigService,
   DeadLetterService,
   MetricsService,
   ModuleService,
@@ -107,6 +108,12 @@ const auditNeeds: NeedsOf<typeof AuditService.method> = {
   verifyAudit: { role: "admin", pipelines: "all" },
 };
 
+const configNeeds: NeedsOf<typeof ConfigService.method> = {
+  getConfig: { role: "admin", pipelines: "all" },
+  reloadConfig: { role: "admin", pipelines: "all" },
+  setConfig: { role: "admin", pipelines: "all" },
+};
+
 const services: readonly (readonly [
   {
     readonly typeName: string;
@@ -120,6 +127,7 @@ const services: readonly (readonly [
   [MetricsService, metricsNeeds],
   [DeadLetterService, deadLetterNeeds],
   [AuditService, auditNeeds],
+  [ConfigService, configNeeds],
 ];
 
 /** Services of libraries: open to everybody where the access file says so, else for whoever has any role. */

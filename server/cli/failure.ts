@@ -50,6 +50,7 @@ const advice: Readonly<Record<string, string>> = {
   MODULE_QUARANTINED: '"leat module release" ends that, and so does another version',
   CREDENTIALS_MISSING: "give --token-file or LEAT_TOKEN, or a client certificate, before the subcommand",
   CREDENTIALS_EXPIRED: "get a fresh token",
+  CONFIG_INVALID: '"leat config check" looks at a file without a server',
   QUEUE_FULL: "try again later, or with fewer streams",
   DRAINING: "try again when it is back",
 };

@@ -9,6 +9,7 @@ import { serverVersion } from "../version.ts";
 import { addAuditCommands } from "./audit/commands.ts";
 import { addBackupCommands } from "./backup.ts";
 import { addBenchCommand } from "./bench.ts";
+import { addConfigCommands } from "./config/commands.ts";
 import { addDeadLetterCommands } from "./dead-letters/commands.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
 import { addHealthCommand } from "./health.ts";
@@ -50,6 +51,7 @@ export async function leatCommand(args: readonly string[]): Promise<Command> {
   addPipelineCommands(program);
   addDeadLetterCommands(program);
   addAuditCommands(program);
+  addConfigCommands(program);
   addTransformCommand(program);
   addRunCommand(program);
   addBenchCommand(program);

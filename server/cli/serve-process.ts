@@ -9,7 +9,8 @@ import { rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { type Address, formatAddress } from "../config/kinds.ts";
-import { type ResolvedConfig, resolveConfig } from "../config/resolve.ts";
+import { resolveConfig } from "../config/resolve.ts";
+import type { ConfigStart } from "../running-config.ts";
 import { type LeatServer, startServer } from "../server.ts";
 import type { FromServer, ServerStart, ToServer } from "../supervision/messages.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -25,6 +26,8 @@ interface Requests {
   readonly drain: Promise<void>;
   /** Resolves when it shall end at once. */
   readonly close: Promise<void>;
+  /** Has it do something each time that it shall read its configuration again. */
+  readonly onReload: (reload: () => void) => void;
 }
 
 /**
@@ -35,27 +38,39 @@ function requests(): Requests {
   const serve = Promise.withResolvers<ServerStart>();
   const drain = Promise.withResolvers<void>();
   const close = Promise.withResolvers<void>();
+  // One that is about to serve may have read its configuration before it was changed.
+  let early = false;
+  let reload = (): void => {
+    early = true;
+  };
+  process.on("SIGHUP", () => reload());
   process.on("message", (message: ToServer) => {
     if (message.type === "serve") serve.resolve(message.start);
     else if (message.type === "close") close.resolve();
+    else if (message.type === "reload") reload();
     else drain.resolve();
   });
   // Without its supervisor nobody could stop it any more.
   process.on("disconnect", () => drain.resolve());
   process.on("SIGTERM", () => drain.resolve());
   process.on("SIGINT", () => drain.resolve());
-  return { serve: serve.promise, drain: drain.promise, close: close.promise };
+  const onReload = (act: () => void): void => {
+    reload = act;
+    if (early) act();
+  };
+  return { serve: serve.promise, drain: drain.promise, close: close.promise, onReload };
 }
 
 /** Reads what the supervisor passed: the configuration's path or nothing, then `key=value`. */
-function readConfig([file, ...settings]: readonly string[]): ResolvedConfig {
+function readConfig([file, ...settings]: readonly string[]): ConfigStart {
   const flags = Object.fromEntries(
     settings.map((setting) => {
       const at = setting.indexOf("=");
       return [setting.slice(0, at), setting.slice(at + 1)];
     }),
   );
-  return resolveConfig({ file: file || undefined, env: process.env, flags });
+  const sources = { file: file || undefined, env: process.env, flags };
+  return { sources, resolved: resolveConfig(sources) };
 }
 
 /** The same address again, where an earlier process was free to choose its port. */
@@ -68,14 +83,18 @@ function tell(message: FromServer): void {
   if (process.connected) process.send?.(message);
 }
 
-async function startServing(config: ResolvedConfig, before: ServerStart): Promise<LeatServer> {
+async function startServing(given: ConfigStart, before: ServerStart): Promise<LeatServer> {
+  const { resolved: config } = given;
   const supervision = {
     ledger: join(before.folder, "crash-ledger"),
     quarantine: join(config.dataFolder ?? before.folder, "quarantine.json"),
   };
   const { maxRestarts, restartWindowMs } = config.limits;
   tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs, standby: config.standby });
-  const logger = createLogger({ level: config.logLevel });
+  const logger = createLogger({
+    level: config.logLevel,
+    maxWaitingBytes: config.limits.maxWaitingLogBytes,
+  });
   for (const warning of config.warnings) logger.warn(warning);
   const server = await startServer({
     grpcAddress: again(config.grpc, before.grpcPort),
@@ -92,6 +111,8 @@ async function startServing(config: ResolvedConfig, before: ServerStart): Promis
     isolation: config.isolation,
     needsStore: config.healthNeedsStore,
     logger,
+    config: given,
+    sampleRatio: config.sampleRatio,
     telemetryEnv: config.telemetryEnv,
     prepare: async (registry) => {
       await loadAtStart(registry, config);
@@ -115,6 +136,8 @@ async function serve(asked: Requests): Promise<number> {
   if (typeof before !== "object") return exitCodes.ok;
   const settings = process.argv.slice(2);
   const served = startServing(readConfig(settings), before).then(async (server) => {
+    // What is wrong is in the log.
+    asked.onReload(() => void server.config.reload().catch(() => undefined));
     await asked.drain;
     await server.drain();
     // Nobody else is left to clean up.

@@ -24,7 +24,7 @@ before the file. Telemetry is set by the standard OTEL_* variables, too.
 the server does not start with a module that it cannot load.
 
 SIGTERM or SIGINT drains: no new work is taken, what is in flight is finished, and the exit code is 0.
-A second signal ends at once, with exit code 1.
+A second signal ends at once, with exit code 1. SIGHUP reads the configuration again; so does a change of its file.
 
 A server process that ends by itself once it has served is started again, on the same ports. When a module
 made it abort, that module is quarantined: "leat module list" shows it, "leat module release" ends that.
@@ -92,8 +92,10 @@ async function supervise(args: readonly string[]): Promise<number> {
   });
   process.on("SIGTERM", supervisor.end);
   process.on("SIGINT", supervisor.end);
+  process.on("SIGHUP", supervisor.reload);
   return supervisor.run().finally(() => {
     process.off("SIGTERM", supervisor.end);
     process.off("SIGINT", supervisor.end);
+    process.off("SIGHUP", supervisor.reload);
   });
 }

@@ -50,6 +50,10 @@ describe("where nothing is set", () => {
       logLevel: "info",
       limits: resolveLimits(),
       telemetryEnv: {},
+      sampleRatio: undefined,
+      watch: true,
+      settings: expect.any(Map),
+      text: undefined,
       file: undefined,
       warnings: [],
     });
@@ -123,13 +127,14 @@ describe("telemetry", () => {
     using folder = folderWith(
       "telemetry: { serviceName: mill, otlpEndpoint: 'http://c:4317', sampleRatio: 0.1 }",
     );
-    expect(resolveConfig(folder.sources).telemetryEnv).toEqual({
+    const { telemetryEnv, sampleRatio } = resolveConfig(folder.sources);
+    expect(telemetryEnv).toEqual({
       OTEL_SERVICE_NAME: "mill",
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://c:4317",
-      OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
-      OTEL_TRACES_SAMPLER_ARG: "0.1",
     });
+    expect(sampleRatio).toBe(0.1);
     const env = { OTEL_SERVICE_NAME: "race", OTEL_TRACES_SAMPLER: "always_on", OTHER: "x" };
+    expect(resolveConfig({ ...folder.sources, env }).sampleRatio).toBeUndefined();
     expect(resolveConfig({ ...folder.sources, env }).telemetryEnv).toEqual({
       OTEL_SERVICE_NAME: "race",
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://c:4317",

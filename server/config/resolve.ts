@@ -22,14 +22,23 @@ import {
   defaultLogLevel,
   limitsElsewhere,
 } from "./schema.ts";
+import { type Layer, type Origin, type Setting, settingsOf } from "./settings.ts";
 import type { SignatureMode } from "./signing-keys.ts";
 import { check, formatPath, type Path } from "./validate.ts";
 import { readYaml } from "./yaml-text.ts";
 
 /** Where a configuration comes from. */
 export interface ConfigSources {
-  /** The path of `leat.yaml`. Default: `LEAT_CONFIG`, else `leat.yaml` in the current folder if there is one. */
-  file?: string | undefined;
+  /** The path of `leat.yaml`; false for none. Default: `LEAT_CONFIG`, else `leat.yaml` in the current folder if there is one. */
+  file?: string | false | undefined;
+  /** The text of the file, in place of what it has now. */
+  text?: string | undefined;
+  /** Told the text of the file as soon as it is read. */
+  onText?: (text: string | undefined) => void;
+  /** What a program gives, unchecked, below all else. */
+  base?: ConfigInput;
+  /** What was set while the server runs, by key, over all else. */
+  overrides?: Readonly<Record<string, unknown>>;
   /** The environment. */
   env: Readonly<Record<string, string | undefined>>;
   /** Flags by key, as `{ "grpc.address": "0.0.0.0:7070" }`; those that are undefined were not given. */
@@ -80,6 +89,14 @@ export interface ResolvedConfig {
   readonly logLevel: LogLevel;
   /** The bounds under which the server runs. */
   readonly limits: Readonly<Limits>;
+  /** The share of traces that begin here and are recorded; undefined where `OTEL_TRACES_SAMPLER` decides, or for all. */
+  readonly sampleRatio: number | undefined;
+  /** Whether the file is taken anew when it changes. */
+  readonly watch: boolean;
+  /** Every key with its value and where that comes from. */
+  readonly settings: ReadonlyMap<string, Setting>;
+  /** The text of the file; undefined where there is none. */
+  readonly text: string | undefined;
   /** The environment for telemetry: `OTEL_*` as set, else as the configuration says. */
   readonly telemetryEnv: Readonly<Record<string, string | undefined>>;
   /** The `leat.yaml` that was read, absolute; undefined where there was none. */
@@ -88,31 +105,32 @@ export interface ResolvedConfig {
   readonly warnings: readonly string[];
 }
 
-interface Layer {
-  readonly input: ConfigInput;
-  /** Paths in this layer are relative to it. */
-  readonly folder: string;
-}
-
 /**
  * Resolves the configuration.
  *
  * @throws ConfigError with all mistakes of all sources
  */
 export function resolveConfig(sources: ConfigSources): ResolvedConfig {
-  const { env, flags, folder = process.cwd() } = sources;
-  const file = findFile(sources.file || env["LEAT_CONFIG"], folder);
+  const { env, flags, folder = process.cwd(), base = {}, overrides = {} } = sources;
+  const file = sources.file === false ? undefined : findFile(sources.file || env["LEAT_CONFIG"], folder);
   const problems: ConfigProblem[] = [];
-  const layers = [
-    file === undefined ? undefined : readFileLayer(file, relative(folder, file), problems),
-    readFlatLayer(variablesByKey(env), ({ env: name }) => name, problems),
-    readFlatLayer(new Map(Object.entries(flags)), ({ flag }) => flag, problems),
-  ].map((input, index): Layer => {
-    const isFile = index === 0 && file !== undefined;
-    return { input: input ?? {}, folder: isFile ? dirname(file) : folder };
-  });
+  const flat = (
+    origin: Origin,
+    values: ReadonlyMap<string, unknown>,
+    where: (key: ConfigKey) => string,
+  ): Layer => ({ origin, folder, where, input: readFlatLayer(values, where, problems) });
+  const read = file === undefined ? undefined : readFile(file, sources, problems);
+  const layers: Layer[] = [
+    { origin: "program", folder, where: () => "", input: base },
+    ...(file === undefined || read === undefined
+      ? []
+      : [readFileLayer(read, dirname(file), relative(folder, file), problems)]),
+    flat("environment", variablesByKey(env), ({ env: name }) => name),
+    flat("flag", new Map(Object.entries(flags)), ({ flag }) => flag),
+    flat("rpc", new Map(Object.entries(overrides)), ({ key }) => key),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
-  const resolved = combine(layers, env, file);
+  const resolved = { ...combine(layers, env, file), settings: settingsOf(layers, env), text: read };
   if (resolved.http?.port && formatAddress(resolved.http) === formatAddress(resolved.grpc)) {
     const problem = `${formatAddress(resolved.http)} is the address of grpc.address, too; give each its own`;
     throw new ConfigError([{ where: "", key: "http.address", problem }]);
@@ -126,21 +144,36 @@ function findFile(given: string | undefined, folder: string): string | undefined
   return existsSync(usual) ? usual : undefined;
 }
 
-function readFileLayer(file: string, name: string, problems: ConfigProblem[]): ConfigInput | undefined {
+function readFile(file: string, sources: ConfigSources, problems: ConfigProblem[]): string | undefined {
+  if (sources.text !== undefined) return sources.text;
   try {
-    const [document, ...more] = readYaml(readFileSync(file, "utf8"), name);
+    const text = readFileSync(file, "utf8");
+    sources.onText?.(text);
+    return text;
+  } catch (error) {
+    const where = relative(sources.folder ?? process.cwd(), file);
+    problems.push({ where, key: "", problem: `cannot be read: ${messageOf(error)}` });
+    return undefined;
+  }
+}
+
+function readFileLayer(source: string, folder: string, name: string, problems: ConfigProblem[]): Layer {
+  const empty: Layer = { origin: "file", folder, where: () => name, input: {} };
+  try {
+    const [document, ...more] = readYaml(source, name);
     if (more.length > 0) {
       problems.push({ where: name, key: "", problem: `has ${more.length + 1} documents; give one` });
     }
-    if (document === undefined || document.value === null) return undefined;
+    if (document === undefined || document.value === null) return empty;
     const checked = check(configSchema, document.value, document.where);
-    if (checked.ok) return checked.value;
+    if (checked.ok)
+      return { ...empty, input: checked.value, where: ({ key }) => document.where(key.split(".")) };
     problems.push(...checked.problems.map(pointElsewhere));
   } catch (error) {
-    if (error instanceof ConfigError) problems.push(...error.problems);
-    else problems.push({ where: name, key: "", problem: `cannot be read: ${messageOf(error)}` });
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
   }
-  return undefined;
+  return empty;
 }
 
 const keysByName = new Map(configKeys.map((entry) => [entry.key, entry]));
@@ -199,7 +232,7 @@ function combine(
   layers: readonly Layer[],
   env: ConfigSources["env"],
   file: string | undefined,
-): ResolvedConfig {
+): Omit<ResolvedConfig, "settings" | "text"> {
   /** The last layer that sets something decides. */
   function last<T>(read: (input: ConfigInput, folder: string) => T | undefined): T | undefined {
     return layers.reduce<T | undefined>(
@@ -246,8 +279,9 @@ function combine(
     telemetryEnv: telemetryEnvironment(env, {
       serviceName: last(({ telemetry }) => telemetry?.serviceName),
       otlpEndpoint: last(({ telemetry }) => telemetry?.otlpEndpoint),
-      sampleRatio: last(({ telemetry }) => telemetry?.sampleRatio),
     }),
+    sampleRatio: env["OTEL_TRACES_SAMPLER"] ? undefined : last(({ telemetry }) => telemetry?.sampleRatio),
+    watch: last(({ config }) => config?.watch) ?? true,
     file,
     warnings: [...mistypedVariables(env), ...unusedKeys(signatures)],
   };
@@ -285,16 +319,20 @@ function combineLimits(
   maxWorkers: number | undefined,
   maxDrainMs: number | undefined,
 ): Readonly<Limits> {
-  const all = {
+  return checkedLimits({
     ...overrides,
     ...(maxWorkers === undefined ? {} : { maxWorkers }),
     ...(maxDrainMs === undefined ? {} : { maxDrainMs }),
-  };
+  });
+}
+
+/** The limits with their defaults. @throws ConfigError when they do not fit together */
+export function checkedLimits(given: Partial<Limits>): Readonly<Limits> {
   try {
-    return resolveLimits(all);
+    return resolveLimits(given);
   } catch (error) {
     if (!(error instanceof AssertionError)) throw error;
-    const complete: Readonly<Record<string, number>> = { ...resolveLimits(), ...all };
+    const complete: Readonly<Record<string, number>> = { ...resolveLimits(), ...given };
     const named = [...new Set(error.message.match(/\b[a-z]+[A-Z]\w*/g))].filter((name) => name in complete);
     const values = named.map((name) => `${name} is ${complete[name]}`).join(", ");
     throw new ConfigError([{ where: "", key: "limits", problem: `${error.message} (${values})` }]);
@@ -304,16 +342,12 @@ function combineLimits(
 /** What the configuration says, as the variables that OpenTelemetry reads; those that are set go before it. */
 function telemetryEnvironment(
   env: ConfigSources["env"],
-  telemetry: NonNullable<ConfigInput["telemetry"]>,
+  telemetry: Omit<NonNullable<ConfigInput["telemetry"]>, "sampleRatio">,
 ): Record<string, string | undefined> {
-  const { serviceName, otlpEndpoint, sampleRatio } = telemetry;
+  const { serviceName, otlpEndpoint } = telemetry;
   const said: Record<string, string> = {};
   if (serviceName !== undefined) said["OTEL_SERVICE_NAME"] = serviceName;
   if (otlpEndpoint !== undefined) said["OTEL_EXPORTER_OTLP_ENDPOINT"] = otlpEndpoint;
-  if (sampleRatio !== undefined && !env["OTEL_TRACES_SAMPLER"]) {
-    said["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio";
-    said["OTEL_TRACES_SAMPLER_ARG"] = String(sampleRatio);
-  }
   const set = Object.entries(env).filter(([name, value]) => name.startsWith("OTEL_") && value);
   return { ...said, ...Object.fromEntries(set) };
 }

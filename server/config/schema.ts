@@ -6,6 +6,7 @@
  */
 
 import type { z } from "zod";
+import { limitChanges } from "../limit-changes.ts";
 import { defaultLimits, type Limits } from "../limits.ts";
 import { type LogLevel, logLevels } from "../telemetry/logger.ts";
 import {
@@ -48,7 +49,14 @@ export interface ConfigKey<T = unknown> {
   readonly env: string;
   /** The flag of `leat serve` that sets it: `--grpc-address`. */
   readonly flag: string;
+  /** Whether it may change while the server runs, or takes a restart. */
+  readonly change: KeyChange;
+  /** Whether its value is the path of a file or folder. */
+  readonly isPath: boolean;
 }
+
+/** What a change of a key takes. */
+export type KeyChange = "live" | "restart";
 
 /** Limits that have a key of their own at the top, so that each can be set in one place only. */
 export const limitsElsewhere = { maxWorkers: "workers", maxDrainMs: "drain" } as const;
@@ -209,6 +217,12 @@ const keys = {
     "false",
     "Whether the server, and pipelines that keep dead letters, count as serving only while the data folder can be written to.",
   ),
+  configWatch: key(
+    "config.watch",
+    toggle,
+    "true",
+    "Whether the file of the configuration is taken anew when it changes, besides on SIGHUP and `leat config reload`.",
+  ),
   logLevel: key(
     "log.level",
     oneOf(logLevels),
@@ -235,13 +249,46 @@ const keys = {
   ),
 } as const;
 
-function key<T>(name: string, kind: Kind<T>, defaultText: string, description?: string): ConfigKey<T> {
+/** What a change of each key takes. A key that is not in it does not compile; limits have `server/limit-changes.ts`. */
+const keyChanges: Readonly<Record<keyof typeof keys, KeyChange>> = {
+  grpcAddress: "restart",
+  httpAddress: "restart",
+  httpHosts: "restart",
+  tlsCert: "restart",
+  tlsKey: "restart",
+  tlsClientCa: "restart",
+  tlsClientAuth: "restart",
+  access: "restart",
+  signaturePolicy: "live",
+  signatureKeys: "live",
+  insecureExpose: "restart",
+  modules: "restart",
+  pipelines: "restart",
+  data: "restart",
+  auditOnFailure: "restart",
+  workers: "live",
+  isolation: "restart",
+  drain: "live",
+  standby: "restart",
+  healthNeedsStore: "restart",
+  configWatch: "restart",
+  logLevel: "live",
+  serviceName: "restart",
+  otlpEndpoint: "restart",
+  sampleRatio: "live",
+};
+
+/** A key without what its change takes. */
+type KeyInit<T> = Omit<ConfigKey<T>, "change">;
+
+function key<T>(name: string, kind: Kind<T>, defaultText: string, description?: string): KeyInit<T> {
   const words = name.replace(/([a-z0-9])([A-Z])/g, "$1.$2").split(".");
   return {
     key: name,
     kind,
     defaultText,
     description,
+    isPath: (kind as Kind<unknown>) === path,
     env: `LEAT_${words.join("_").toUpperCase()}`,
     flag: name.startsWith("limits.") ? `--limit ${name.slice(7)}` : `--${words.join("-").toLowerCase()}`,
   };
@@ -249,18 +296,30 @@ function key<T>(name: string, kind: Kind<T>, defaultText: string, description?: 
 
 /** Every key, in the order in which documentation shows them: the source of docs, variables and flags. */
 export const configKeys: readonly ConfigKey[] = [
-  ...Object.values(keys),
-  ...limitKeys.map((name) => key(`limits.${name}`, limitKind(name), limitDefault(name))),
+  ...Object.entries(keys).map(([name, entry]) => ({
+    ...entry,
+    change: keyChanges[name as keyof typeof keys],
+  })),
+  ...limitKeys.map((name) => ({
+    ...key(`limits.${name}`, limitKind(name), limitDefault(name)),
+    change: limitChanges[name] === "restart" ? ("restart" as const) : ("live" as const),
+  })),
 ];
 
 function limitDefault(name: LimitKey): string {
   const limit = defaultLimits[name];
   if (name.endsWith("Ms")) return shortTime(limit);
-  if (!name.endsWith("Bytes") || limit % 1024 !== 0) return String(limit);
-  return limit % 1024 ** 2 === 0 ? `${limit / 1024 ** 2}MiB` : `${limit / 1024}KiB`;
+  return name.endsWith("Bytes") ? shortSize(limit) : String(limit);
 }
 
-function shortTime(ms: number): string {
+/** A size as the file may have it: `64MiB`. */
+export function shortSize(bytes: number): string {
+  if (bytes % 1024 !== 0) return String(bytes);
+  return bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : `${bytes / 1024}KiB`;
+}
+
+/** A time as the file may have it: `5s`. */
+export function shortTime(ms: number): string {
   return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }
 
@@ -288,6 +347,7 @@ export interface ConfigInput {
   isolation?: "thread" | "process" | undefined;
   standby?: boolean | undefined;
   health?: { needsStore?: boolean | undefined } | undefined;
+  config?: { watch?: boolean | undefined } | undefined;
   log?: { level?: LogLevel | undefined } | undefined;
   telemetry?:
     | {
@@ -331,6 +391,7 @@ export const configSchema: z.ZodType<ConfigInput> = mapping({
   isolation: value(keys.isolation.kind).optional(),
   standby: value(keys.standby.kind).optional(),
   health: mapping({ needsStore: value(keys.healthNeedsStore.kind).optional() }).optional(),
+  config: mapping({ watch: value(keys.configWatch.kind).optional() }).optional(),
   log: mapping({ level: value(keys.logLevel.kind).optional() }).optional(),
   telemetry: mapping({
     serviceName: value(keys.serviceName.kind).optional(),

@@ -8,6 +8,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   AuditService,
+  ConfigService,
   DeadLetterService,
   Health,
   MetricsService,
@@ -16,6 +17,7 @@ import {
 } from "@leat/proto";
 import { auditService } from "./audit-service.ts";
 import { audited } from "./audited-service.ts";
+import { configService } from "./config-service.ts";
 import { metricsService, moduleService } from "./control-services.ts";
 import { deadLetterService } from "./dead-letter-service.ts";
 import type { Engine } from "./engine.ts";
@@ -48,6 +50,7 @@ export function controlPlane(engine: Engine): readonly ControlService[] {
     behindGate(MetricsService, metricsService(engine)),
     behindGate(DeadLetterService, deadLetterService(engine)),
     behindGate(AuditService, auditService(engine)),
+    behindGate(ConfigService, configService(engine)),
     behindGate(Health, healthService(engine)),
   ];
 }

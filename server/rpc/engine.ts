@@ -9,6 +9,7 @@ import type { Gate } from "../access/gate.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Admission } from "../admission/admission.ts";
 import type { Clock } from "../clock.ts";
+import type { LiveConfig } from "../config/live-config.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { BatchJob, type BatchOwner } from "../pool/batch-job.ts";
@@ -57,6 +58,8 @@ export class Engine {
   readonly deadLetters: DeadLetterStore;
   /** Who changed what. */
   readonly audit: AuditLog;
+  /** The configuration, which may change. */
+  readonly config: LiveConfig;
   /** Maps errors for both doors. */
   readonly statuses: Statuses;
   /** Decides who may call; undefined where everybody may. */
@@ -80,6 +83,7 @@ export class Engine {
     tracer: BatchTracer;
     deadLetters: DeadLetterStore;
     audit: AuditLog;
+    config: LiveConfig;
     statuses: Statuses;
     gate: Gate | undefined;
     health: HealthBoard;
@@ -93,6 +97,7 @@ export class Engine {
     this.tracer = parts.tracer;
     this.deadLetters = parts.deadLetters;
     this.audit = parts.audit;
+    this.config = parts.config;
     this.statuses = parts.statuses;
     this.gate = parts.gate;
     this.health = parts.health;

@@ -8,6 +8,7 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
   AuditService,
+  ConfigService,
   type DeadLetterFilter,
   DeadLetterService,
   type LoadModuleRequest,
@@ -155,6 +156,29 @@ const auditEffects: EffectsOf<typeof AuditService.method> = {
   verifyAudit: "reads",
 };
 
+const configEffects: EffectsOf<typeof ConfigService.method> = {
+  getConfig: "reads",
+  reloadConfig: {
+    describe: (_, response) => ({
+      target: noTarget,
+      detail: `configuration read again${keysIn(response?.changed)}`,
+    }),
+  },
+  setConfig: {
+    describe: ({ values, dryRun }) => ({
+      target: noTarget,
+      detail: `configuration set${dryRun ? ", checked only" : ""}${keysIn(Object.keys(values).map((key) => ({ key })))}`,
+    }),
+  },
+};
+
+/** The keys that a change is about, as many as say something. */
+function keysIn(changes: readonly { readonly key?: string }[] = []): string {
+  const names = changes.slice(0, 10).map(({ key = "" }) => key.slice(0, 100));
+  if (names.length === 0) return "";
+  return `: ${names.join(", ")}${changes.length > names.length ? ", …" : ""}`;
+}
+
 type ModuleInit = Partial<Pick<Module, "name" | "version" | "digest">> & {
   readonly signature?: { readonly signers?: readonly Partial<ModuleSigner>[] } | undefined;
 };
@@ -253,6 +277,7 @@ const services: readonly (readonly [
   [MetricsService, metricsEffects],
   [DeadLetterService, deadLetterEffects],
   [AuditService, auditEffects],
+  [ConfigService, configEffects],
 ];
 
 const effects = new Map<string, MethodEffect>(

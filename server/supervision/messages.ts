@@ -18,6 +18,8 @@ export interface ServerStart {
 export type ToServer =
   | { readonly type: "serve"; readonly start: ServerStart }
   | { readonly type: "drain" }
+  /** Reads the configuration again. */
+  | { readonly type: "reload" }
   | { readonly type: "close" };
 
 /** The server process has read its configuration, and begins. */

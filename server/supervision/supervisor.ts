@@ -70,6 +70,12 @@ export class Supervisor {
     if (this.#child?.connected) this.#child.send(message, () => {});
   };
 
+  /** Somebody wants the server to read its configuration again. One that is about to start reads it anyway. */
+  readonly reload = (): void => {
+    const message: ToServer = { type: "reload" };
+    if (this.#child?.connected) this.#child.send(message, () => {});
+  };
+
   /** Runs the server until it ends for good. @returns the exit code */
   async run(): Promise<number> {
     // Only this user may write there: what is compiled is code.

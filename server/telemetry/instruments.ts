@@ -20,6 +20,7 @@ export function registerInstruments(meter: Meter, stats: Stats): void {
   registerServer(meter, stats);
   registerModuleCache(meter, stats);
   registerAccess(meter, stats);
+  registerConfig(meter, stats);
   registerSignatures(meter, stats);
   registerAudit(meter, stats);
   registerRollouts(meter, stats);
@@ -211,6 +212,20 @@ function registerAudit(meter: Meter, { audit }: Stats): void {
     result.observe(failures, audit.failures);
     result.observe(lost, audit.lost);
     result.observe(omitted, audit.omitted);
+  });
+}
+
+function registerConfig(meter: Meter, { config }: Stats): void {
+  const group = new Group(meter);
+  const changes = group.counter(name.configChanges, { description: "Changes of the configuration" });
+  const taken = group.gauge(name.configTaken, {
+    description: "When the configuration in force was taken (Unix time)",
+    unit: "s",
+  });
+  group.observe((result) => {
+    for (const [outcome, count] of config.changes)
+      result.observe(changes, count, { [label.outcome]: outcome });
+    if (config.lastGoodMs > 0) result.observe(taken, config.lastGoodMs * secondsPerMs);
   });
 }
 

@@ -10,6 +10,8 @@ const identity = { stage: "upper", module: "upper", version: "1.0.0", digest: "s
 function statsOfOneBatch(): Stats {
   const stats = new Stats(1_700_000_000_250);
   stats.access.refused.set("CREDENTIALS_INVALID", 2);
+  stats.config.changes.set("changed", 1);
+  stats.config.lastGoodMs = 1_800_000_000_000;
   stats.access.certificateExpiresMs = 1_800_000_000_000;
   const pipeline = stats.pipeline('odd "name"\\');
   pipeline.success.add(2_000_000_000);

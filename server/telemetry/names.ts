@@ -191,6 +191,10 @@ export const metricNames = {
   rolloutBatches: "leat.rollout.batches",
   /** Batches of a shadow. Labels: module, version, outcome (`same`, `different`, `dropped`). */
   shadowBatches: "leat.rollout.shadow.batches",
+  /** Changes of the configuration while the server runs. Labels: outcome (`changed`, `unchanged`, `refused`). */
+  configChanges: "leat.config.changes",
+  /** When the configuration in force was taken, in seconds since the Unix epoch. */
+  configTaken: "leat.config.taken.seconds",
   /** Calls refused for their credentials. Labels: reason. */
   accessRefused: "leat.access.refused",
   /** Entries of the audit log that were written. Labels: outcome (`ok`, `failed`). */

@@ -206,6 +206,14 @@ export interface DeadLetterStats {
   readonly failed: boolean;
 }
 
+/** What became of changes of the configuration. */
+export interface ConfigStats {
+  /** How many there were, by outcome: `changed`, `unchanged`, `refused`. */
+  readonly changes: Map<string, number>;
+  /** When the configuration in force was taken, in milliseconds since the Unix epoch. */
+  lastGoodMs: number;
+}
+
 /** All figures of a server. */
 export class Stats {
   /** When counting began, in milliseconds since the Unix epoch. */
@@ -233,6 +241,8 @@ export class Stats {
     refused: (): number => 0,
     expiring: (): readonly { readonly name: string; readonly notAfterMs: number }[] => [],
   };
+  /** The configuration. */
+  readonly config: ConfigStats = { changes: new Map(), lastGoodMs: 0 };
   /** What is admitted at this moment. */
   readonly admission: AdmissionStats = { batches: 0, bytes: 0, limitBytes: 0, refused: 0, streams: 0 };
   /** The connections of each port. */

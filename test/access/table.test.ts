@@ -66,6 +66,13 @@ const promises: Readonly<Record<string, readonly [Least, Elsewhere, object?]>> =
     "PIPELINE_FORBIDDEN",
     { filter: { pipeline: "mine" } },
   ],
+  "leat.v1.ConfigService/GetConfig": ["admin", "ROLE_MISSING"],
+  "leat.v1.ConfigService/ReloadConfig": ["admin", "ROLE_MISSING"],
+  "leat.v1.ConfigService/SetConfig": [
+    "admin",
+    "ROLE_MISSING",
+    { values: { "log.level": "error" }, dryRun: true },
+  ],
   "leat.v1.AuditService/ListAuditEntries": ["admin", "ROLE_MISSING"],
   "leat.v1.AuditService/GetAuditEntry": ["admin", "ROLE_MISSING", { sequence: 1n }],
   "leat.v1.AuditService/VerifyAudit": ["admin", "ROLE_MISSING"],

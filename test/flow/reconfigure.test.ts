@@ -7,6 +7,8 @@ import { batchOf, inlineTarget, numbered, open, request, valuesOf } from "../kit
 import { holdingLimits, startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
 
+const signatures = { mode: "off", keysFile: undefined } as const;
+
 let kit: TestServer;
 let limits: Partial<Limits>;
 
@@ -25,7 +27,7 @@ afterEach(async () => {
 /** Puts limits in force that differ from those at the start. */
 async function change(to: Partial<Limits>): Promise<void> {
   const next = resolveLimits({ ...limits, ...to });
-  await kit.server.reconfigure({ limits: next, logLevel: "error", sampleRatio: 1 });
+  await kit.server.reconfigure({ limits: next, logLevel: "error", sampleRatio: 1, signatures });
   limits = next;
 }
 

@@ -74,7 +74,9 @@ const packagesAllowed: readonly { from: RegExp; packages: readonly string[] }[] 
 function layerOf(path: string): string {
   const [folder, ...rest] = path.slice("server/".length).split("/");
   if (rest.length > 0) return folder === "record" ? "leaf" : (folder ?? "");
-  return ["server.ts", "core.ts", "data-path.ts", "index.ts"].includes(folder ?? "") ? "composition" : "leaf";
+  return ["server.ts", "core.ts", "data-path.ts", "running-config.ts", "index.ts"].includes(folder ?? "")
+    ? "composition"
+    : "leaf";
 }
 
 /** Says what is wrong with an import, or nothing. */

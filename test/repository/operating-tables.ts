@@ -9,7 +9,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configKeys, limitsElsewhere } from "../../server/config/schema.ts";
-import { defaultLimits } from "../../server/limits.ts";
+import { limitChanges } from "../../server/limit-changes.ts";
+import { defaultLimits, type Limits } from "../../server/limits.ts";
 import { readLimitDescriptions } from "../kit/limit-descriptions.ts";
 import { root } from "./root.ts";
 
@@ -32,13 +33,14 @@ function between(text: string, name: string, table: string): string {
 function keyTable(): string {
   const rows = configKeys
     .filter(({ key }) => !key.startsWith("limits."))
-    .map(({ key, kind, defaultText, description = "" }) => [
+    .map(({ key, kind, defaultText, change, description = "" }) => [
       `\`${key}\``,
       kind.allowed,
       defaultText,
+      change,
       description,
     ]);
-  return table(["key", "values", "default", "what for"], rows);
+  return table(["key", "values", "default", "change", "what for"], rows);
 }
 
 function limitTable(): string {
@@ -49,9 +51,10 @@ function limitTable(): string {
     const elsewhere = new Map<string, string>(Object.entries(limitsElsewhere)).get(name);
     const defaultText = byName.get(elsewhere ?? `limits.${name}`) ?? "";
     const where = elsewhere === undefined ? "" : ` Set by the key \`${elsewhere}\`.`;
-    return [`\`${name}\``, defaultText, withoutDefault(descriptions.get(name) ?? "") + where];
+    const change = limitChanges[name as keyof Limits] === "restart" ? "restart" : "live";
+    return [`\`${name}\``, defaultText, change, withoutDefault(descriptions.get(name) ?? "") + where];
   });
-  return table(["limit", "default", "what it bounds"], rows);
+  return table(["limit", "default", "change", "what it bounds"], rows);
 }
 
 /** Takes the default out of a description, which has a column of its own, and leaves its reason. */
