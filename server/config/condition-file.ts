@@ -57,10 +57,15 @@ function matchShape({ maxConditionTerms }: ConditionBounds) {
 
 /** `when` of a stage. Deeper than the bound there is nothing that is allowed, so that no file can nest without end. */
 export function conditionSchema(bounds: ConditionBounds, depth = 1): z.ZodType<WrittenCondition> {
-  const inner = (): z.ZodType<WrittenCondition> =>
-    depth < bounds.maxConditionDepth
-      ? conditionSchema(bounds, depth + 1)
-      : z.never({ error: `conditions of at most ${bounds.maxConditionDepth} levels` });
+  // One for all three places, so that what is made of it grows with the depth and not with a power of it.
+  let made: z.ZodType<WrittenCondition> | undefined;
+  const inner = (): z.ZodType<WrittenCondition> => {
+    made ??=
+      depth < bounds.maxConditionDepth
+        ? conditionSchema(bounds, depth + 1)
+        : z.never({ error: `conditions of at most ${bounds.maxConditionDepth} levels` });
+    return made;
+  };
   const listed = z.lazy(() => list(inner(), "conditions", bounds.maxConditionTerms));
   return mapping({
     header: value(text("the name of a header")).optional(),

@@ -9,6 +9,8 @@
 export interface Kind<T> {
   /** What is allowed, to follow "give": `a time such as 5000, "5s" or "500ms"`. */
   readonly allowed: string;
+  /** What of it JSON Schema can say, for editors; {@link Kind.parse} may refuse more. Default: nothing. */
+  readonly json?: object;
   /** Reads a value; undefined when it is not allowed. */
   parse(value: unknown): T | undefined;
 }
@@ -30,6 +32,12 @@ export function formatAddress({ host, port }: Address): string {
 export function count(min: number): Kind<number> {
   return {
     allowed: `a whole number of at least ${min}`,
+    json: {
+      anyOf: [
+        { type: "integer", minimum: min },
+        { type: "string", pattern: "^\\s*\\d+\\s*$" },
+      ],
+    },
     parse: (value) => wholeNumber(numberOf(value), min),
   };
 }
@@ -40,6 +48,12 @@ const bytesByUnit: Readonly<Record<string, number>> = { b: 1, kib: 2 ** 10, mib:
 export function size(min: number): Kind<number> {
   return {
     allowed: `a size in bytes of at least ${min}, such as 4194304, "256KiB", "64MiB" or "1GiB"`,
+    json: {
+      anyOf: [
+        { type: "integer", minimum: min },
+        { type: "string", pattern: "^\\s*\\d+(\\.\\d+)?( ?([KkMmGg][Ii])?[Bb])?\\s*$" },
+      ],
+    },
     parse: (value) => wholeNumber(numberOf(value) ?? withUnit(value, bytesByUnit), min),
   };
 }
@@ -53,6 +67,12 @@ const maxTimeMs = 2 ** 31 - 1;
 export function time(min: number): Kind<number> {
   return {
     allowed: `a time in milliseconds of at least ${min} and at most ${maxTimeMs}, such as 5000, "500ms", "5s" or "2m"`,
+    json: {
+      anyOf: [
+        { type: "integer", minimum: min, maximum: maxTimeMs },
+        { type: "string", pattern: "^\\s*\\d+(\\.\\d+)?( ?([Mm][Ss]|[SsMmHh]))?\\s*$" },
+      ],
+    },
     parse: (value) => {
       const ms = wholeNumber(numberOf(value) ?? withUnit(value, msByUnit), min);
       return ms !== undefined && ms <= maxTimeMs ? ms : undefined;
@@ -63,15 +83,24 @@ export function time(min: number): Kind<number> {
 /** A share, from 0 to 1. */
 export const ratio: Kind<number> = {
   allowed: "a number from 0 to 1",
+  json: {
+    anyOf: [
+      { type: "number", minimum: 0, maximum: 1 },
+      { type: "string", pattern: "^\\s*\\d+(\\.\\d+)?\\s*$" },
+    ],
+  },
   parse: (value) => {
     const number = numberOf(value);
     return number !== undefined && number >= 0 && number <= 1 ? number : undefined;
   },
 };
 
+const addressPattern = "^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:\\[\\]/]+):\\d{1,5}$";
+
 /** Where to listen. */
 export const address: Kind<Address> = {
   allowed: 'HOST:PORT, such as "127.0.0.1:7070", "[::1]:7070" or "0.0.0.0:7070"',
+  json: { type: "string", pattern: addressPattern },
   parse: (value) => {
     const match =
       typeof value === "string" ? /^(?:\[([\da-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value) : null;
@@ -85,6 +114,7 @@ export const address: Kind<Address> = {
 /** Where to listen, or `false` for not at all. */
 export const addressOrFalse: Kind<Address | false> = {
   allowed: `${address.allowed}, or false`,
+  json: { anyOf: [{ type: "string", pattern: addressPattern }, { enum: [false, "false"] }] },
   parse: (value) => (value === false || value === "false" ? false : address.parse(value)),
 };
 
@@ -92,6 +122,7 @@ export const addressOrFalse: Kind<Address | false> = {
 export function text(allowed: string): Kind<string> {
   return {
     allowed,
+    json: { type: "string", pattern: "\\S" },
     parse: (value) => (typeof value === "string" && value.trim() !== "" ? value : undefined),
   };
 }
@@ -99,6 +130,7 @@ export function text(allowed: string): Kind<string> {
 /** A mapping with keys of any name. */
 export const anyMapping: Kind<object> = {
   allowed: "a mapping of keys to values",
+  json: { type: "object" },
   parse: (value) =>
     typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined,
 };
@@ -106,17 +138,23 @@ export const anyMapping: Kind<object> = {
 /** Any text. */
 export const anyText: Kind<string> = {
   allowed: "text",
+  json: { type: "string" },
   parse: (value) => (typeof value === "string" ? value : undefined),
 };
 
 /** Text of a certain form. */
 export function pattern(regExp: RegExp, allowed: string): Kind<string> {
-  return { allowed, parse: (value) => (typeof value === "string" && regExp.test(value) ? value : undefined) };
+  return {
+    allowed,
+    json: { type: "string", pattern: regExp.source },
+    parse: (value) => (typeof value === "string" && regExp.test(value) ? value : undefined),
+  };
 }
 
 /** An http or https URL. */
 export const url: Kind<string> = {
   allowed: 'a URL such as "http://127.0.0.1:4317"',
+  json: { type: "string", pattern: "^[Hh][Tt][Tt][Pp][Ss]?:" },
   parse: (value) =>
     typeof value === "string" && /^https?:$/.test(URL.parse(value)?.protocol ?? "") ? value : undefined,
 };
@@ -125,6 +163,7 @@ export const url: Kind<string> = {
 export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
   return {
     allowed: `one of ${words.join(", ")}`,
+    json: { enum: [...words] },
     parse: (value) => words.find((word) => word === value),
   };
 }
@@ -148,18 +187,21 @@ function wholeNumber(value: number | undefined, min: number): number | undefined
 /** `true` or `false`. */
 export const yesOrNo: Kind<boolean> = {
   allowed: "true or false",
+  json: { type: "boolean" },
   parse: (value) => (typeof value === "boolean" ? value : undefined),
 };
 
 /** `true` or `false`, as text as well. */
 export const toggle: Kind<boolean> = {
   allowed: yesOrNo.allowed,
+  json: { enum: [true, false, "true", "false"] },
   parse: (value) => (value === "true" ? true : value === "false" ? false : yesOrNo.parse(value)),
 };
 
 /** Names of hosts, with commas between them. */
 export const hostNames: Kind<readonly string[]> = {
   allowed: 'names of hosts with commas between them, such as "leat.example.com,leat"',
+  json: { type: "string", pattern: "^\\s*[A-Za-z0-9.-]+\\s*(,\\s*[A-Za-z0-9.-]+\\s*)*$" },
   parse: (value) => {
     if (typeof value !== "string") return undefined;
     const names = value.split(",").map((name) => name.trim());
@@ -171,7 +213,19 @@ export const hostNames: Kind<readonly string[]> = {
 export function numberFrom(min: number): Kind<number> {
   return {
     allowed: `a number of at least ${min}`,
+    json: { type: "number", minimum: min },
     parse: (value) =>
       typeof value === "number" && value >= min && Number.isFinite(value) ? value : undefined,
   };
+}
+
+/** A size as the file may have it: `64MiB`. */
+export function shortSize(bytes: number): string {
+  if (bytes % 1024 !== 0) return String(bytes);
+  return bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : `${bytes / 1024}KiB`;
+}
+
+/** A time as the file may have it: `5s`. */
+export function shortTime(ms: number): string {
+  return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }

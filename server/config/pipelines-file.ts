@@ -92,6 +92,12 @@ function pipelineSchema(limits: Limits): z.ZodType<WrittenPipeline> {
   });
 }
 
+/** What one document of a pipelines file may be, under the default limits: one pipeline, or a list of them. */
+export function pipelineDocuments(): readonly [one: z.ZodType, many: z.ZodType] {
+  const one = pipelineSchema(defaultLimits);
+  return [one, mapping({ pipelines: list(one, "pipelines", defaultLimits.maxPipelines) })];
+}
+
 /**
  * Reads pipelines.
  *

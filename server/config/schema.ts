@@ -19,6 +19,8 @@ import {
   type Kind,
   oneOf,
   ratio,
+  shortSize,
+  shortTime,
   size,
   text,
   time,
@@ -310,17 +312,6 @@ function limitDefault(name: LimitKey): string {
   const limit = defaultLimits[name];
   if (name.endsWith("Ms")) return shortTime(limit);
   return name.endsWith("Bytes") ? shortSize(limit) : String(limit);
-}
-
-/** A size as the file may have it: `64MiB`. */
-export function shortSize(bytes: number): string {
-  if (bytes % 1024 !== 0) return String(bytes);
-  return bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : `${bytes / 1024}KiB`;
-}
-
-/** A time as the file may have it: `5s`. */
-export function shortTime(ms: number): string {
-  return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }
 
 /** The configuration as one source sets it: what is not set is not there. */

@@ -6,8 +6,8 @@
 
 import { resolve } from "node:path";
 import { defaultLimits } from "../limits.ts";
-import { type Address, formatAddress } from "./kinds.ts";
-import { type ConfigInput, type ConfigKey, configKeys, shortSize, shortTime } from "./schema.ts";
+import { type Address, formatAddress, shortSize, shortTime } from "./kinds.ts";
+import { type ConfigInput, type ConfigKey, configKeys } from "./schema.ts";
 
 /** Where a value comes from, from the lowest to the highest; `program` is a program that started the server by itself. */
 export type Origin = "default" | "program" | "file" | "environment" | "flag" | "rpc";

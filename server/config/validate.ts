@@ -14,12 +14,18 @@ export type Path = readonly (string | number)[];
 
 /** A required value of a kind. */
 export function value<T>(kind: Kind<T>) {
-  return z.unknown().transform((input, context): T => {
-    const parsed = kind.parse(input);
-    if (parsed !== undefined) return parsed;
-    context.addIssue({ code: "custom", message: kind.allowed });
-    return z.NEVER;
-  });
+  return z
+    .unknown()
+    .transform((input, context): T => {
+      const parsed = kind.parse(input);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: "custom", message: kind.allowed });
+      return z.NEVER;
+    })
+    .meta({
+      ...kind.json,
+      description: `${kind.allowed.slice(0, 1).toUpperCase()}${kind.allowed.slice(1)}.`,
+    });
 }
 
 /** A mapping that has these keys and no others. */

@@ -7,6 +7,7 @@
 import type { Command } from "commander";
 import { addCheckCommand } from "./check.ts";
 import { addReloadCommand } from "./reload.ts";
+import { addSchemaCommand } from "./schema.ts";
 import { addSetCommand } from "./set.ts";
 import { addShowCommand } from "./show.ts";
 
@@ -14,7 +15,7 @@ import { addShowCommand } from "./show.ts";
 export function addConfigCommands(program: Command): void {
   const config = program
     .command("config")
-    .description("check, show, reload and set the configuration")
+    .description("check, show, reload and set the configuration, and print its schema")
     .addHelpText(
       "after",
       "\nExamples:\n  leat config check leat.yaml\n  leat config show --server\n  leat config set log.level=debug",
@@ -23,4 +24,5 @@ export function addConfigCommands(program: Command): void {
   addShowCommand(config);
   addReloadCommand(config);
   addSetCommand(config);
+  addSchemaCommand(config);
 }
