@@ -159,7 +159,10 @@ describe("limits", () => {
     for (const each of [request("marked", "!"), chain, request("apart", "!")]) {
       const { failures } = await kit.raw.transform(each);
       expect(failures).toMatchObject([
-        { code: "timeout", message: "stopped: one record may run 40 ms, one batch 50 ms" },
+        {
+          code: "timeout",
+          message: expect.stringMatching(/^stopped: one record may run 40 ms, one batch 50 ms/),
+        },
       ]);
     }
   });
