@@ -35,6 +35,7 @@ const services: ReadonlySet<string> = new Set([
   "leat.v1.MetricsService",
   "leat.v1.DeadLetterService",
   "leat.v1.AuditService",
+  "leat.v1.ConfigService",
 ]);
 
 /** The service that is nothing but the store's. */
