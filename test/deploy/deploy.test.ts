@@ -70,6 +70,8 @@ describe("systemd", () => {
     expect(Number(setting("TimeoutStopSec")) * 1_000).toBeGreaterThan(endMs(configOf("systemd/leat.yaml")));
     expect([setting("KillMode"), setting("KillSignal")]).toEqual(["mixed", "SIGTERM"]);
     expect(setting("MemoryDenyWriteExecute")).toBe("");
+    // What `leat serve` does on SIGHUP has its test beside the command.
+    expect(setting("ExecReload")).toBe("/bin/kill -HUP $MAINPID");
     expect(setting("NoNewPrivileges")).toBe("yes");
     expect(setting("ProtectSystem")).toBe("strict");
   });
