@@ -3,7 +3,7 @@
  *
  * A batch with one record on which the guest loops for ever goes through one pipeline, a good batch right behind
  * it, while a healthy stream keeps another pipeline busy. Printed, as medians with their spread:
- * from the record's limit to the bad batch's answer (the 99 neighbours of the record are in it), to the next
+ * a good batch's way beside the healthy stream; from the record's limit to the bad batch's answer (the 99 neighbours of the record are in it), to the next
  * good batch of the same stream, and to the next answer of the healthy stream; and the healthy stream's longest
  * time without an answer. The limit is counted from the moment the client sent the batch, so the figures
  * include the way to the guest and back.
@@ -41,6 +41,8 @@ const restSeconds = 0.3;
 
 /** One run's times, in milliseconds. */
 interface Recovery {
+  /** A good batch's way there and back, right before. */
+  usual: number;
   badBatch: number;
   nextBatch: number;
   healthy: number;
@@ -73,6 +75,9 @@ async function recover(mark: number): Promise<Recovery> {
   // The module is instantiated and the healthy stream flows before the bad record comes.
   checkGood(await stream.send(makeBatch()));
   await pause(restSeconds);
+  const usualSentAtMs = performance.now();
+  const usual = await stream.send(makeBatch());
+  checkGood(usual);
   const sentAtMs = performance.now();
   const [bad, next] = await Promise.all([stream.send(badBatch(mark)), stream.send(makeBatch())]);
   await pause(restSeconds);
@@ -83,6 +88,7 @@ async function recover(mark: number): Promise<Recovery> {
   const answers = healthy.answersAtMs;
   const gaps = answers.slice(1).flatMap((atMs, i) => (atMs >= sentAtMs ? [atMs - (answers[i] ?? atMs)] : []));
   return {
+    usual: usual.atMs - usualSentAtMs,
     badBatch: bad.atMs - limitAtMs,
     nextBatch: next.atMs - limitAtMs,
     healthy: (answers.find((atMs) => atMs >= limitAtMs) ?? Number.NaN) - limitAtMs,
@@ -117,8 +123,10 @@ function print(name: string, recoveries: readonly Recovery[]): void {
   const line = (what: string, pick: (recovery: Recovery) => number) =>
     console.log(`  ${what.padEnd(58)} ${spread(summarize(recoveries.map(pick)))}`);
   console.log(name);
+  line("a good batch's way to the guest and back, right before", (recovery) => recovery.usual);
   line("limit to the bad batch's answer with its 99 neighbours", (recovery) => recovery.badBatch);
   line("limit to the next good batch of the same stream", (recovery) => recovery.nextBatch);
+  line("the same, less a good batch's way", (recovery) => recovery.nextBatch - recovery.usual);
   line("limit to the next answer of the healthy stream", (recovery) => recovery.healthy);
   line("healthy stream: longest time without an answer", (recovery) => recovery.longestGap);
 }
