@@ -59,7 +59,7 @@ export async function aborting({ records }: FaultOrder): Promise<string> {
   const sorted = backMs.toSorted((a, b) => a - b);
   return (
     `${sorted.length} aborts by ${aborts} modules in ${calls} calls, each in quarantine after at most ${maxCalls}; ${part} records beside ` +
-    `them each delivered once and in order, ${pace(part, figures)}; from abort to serving median ` +
+    `them each delivered once and in order, ${pace(part, figures)}; from the failed call to serving median ` +
     `${Math.round(sorted[sorted.length >> 1] ?? 0)} ms, at most ${Math.round(sorted.at(-1) ?? 0)} ms`
   );
 }
