@@ -166,7 +166,7 @@ const isolation: Group = {
     streamRun("leat", { isolated: true, window: 1 }),
   ],
   cases: [
-    ratioOfRates("isolation/rate", "stream:leat-isolated", "stream:leat", 0.5, "records/s ÷ in a thread"),
+    ratioOfRates("isolation/rate", "stream:leat-isolated", "stream:leat", 0.4, "records/s ÷ in a thread"),
     {
       name: "isolation/time",
       measure: "what a batch takes longer, one at a time",
