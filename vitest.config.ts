@@ -1,5 +1,9 @@
 import "./test/repository/runtime.js";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+
+// Each file of tests has a process, and most start threads and processes: they all read the same sources.
+process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/tests", import.meta.url));
 
 /** Suites that run only when asked for by name, each as `vitest run --project NAME`. */
 const onRequest = ["test/faults/**", "test/fuzz/**", "test/soak/**", "test/bench/**"];

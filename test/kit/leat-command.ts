@@ -48,9 +48,6 @@ export interface ServeProcess extends AsyncDisposable {
 
 const main = join(root, "server/cli/leat.mjs");
 
-/** Where commands keep compiled code for each other: most of a short command's time is spent on its own text. */
-const compileCache = join(root, "node_modules/.cache/leat-commands");
-
 /** Starts the command. What is in the environment about Leat and telemetry does not reach it. */
 export function startCommand(args: readonly string[], options: CommandOptions = {}): ChildProcess {
   const inherited = Object.entries(process.env).filter(
@@ -59,7 +56,7 @@ export function startCommand(args: readonly string[], options: CommandOptions = 
   return spawn(process.execPath, [main, ...args], {
     cwd: options.cwd ?? root,
     detached: options.detached ?? false,
-    env: { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: compileCache, ...options.env },
+    env: { ...Object.fromEntries(inherited), ...options.env },
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
 }
