@@ -224,7 +224,6 @@ function makeHealth(
 /** Brings the figures up to date that change by themselves. */
 function refreshFigures(stats: Stats, places: DataPath["places"], cache: DataPath["cache"]): void {
   places.refreshStats();
-  stats.pool.processes = places.processes;
   Object.assign(stats.moduleCache, cache.stats());
 }
 

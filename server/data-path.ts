@@ -19,6 +19,7 @@ import type { Crossing } from "./pool/crossing.ts";
 import { Pool } from "./pool/pool.ts";
 import type { PoolEvents } from "./pool/pool-events.ts";
 import { processStarter } from "./pool/process-link.ts";
+import { isHopeless } from "./pool/recovery.ts";
 import { startThread } from "./pool/thread-link.ts";
 import type { StartLink } from "./pool/worker-link.ts";
 import { noteHeld, noteRollout } from "./registry/audited-events.ts";
@@ -204,7 +205,7 @@ function makePlaces(options: DataPathOptions, after: AfterParts, hooks: PlaceHoo
       fault,
       guest: hooks.guest,
     });
-    return { pool, scheduler };
+    return { pool, scheduler, stats: poolStats };
   };
   const inProcess = processStarter(clock);
   return new Workplaces({
@@ -250,6 +251,11 @@ function poolEvents(
       lane.leave(crossing);
       if (crossing.cancelledMs !== undefined) completion.abandon(crossing, leatError("CANCELLED"));
       else if (crossing.purpose === "warm-up" || givesUp(crossing)) completion.abandonWarmUp(crossing);
+      else if (isHopeless(crossing, options.limits))
+        completion.abandon(
+          crossing,
+          leatError("WORKER_LOST", { problem: "its workers died again and again" }),
+        );
       else if (crossing.jobs.length > 1 && crossing.exclusions.length > 0) completion.runApart(crossing);
       else scheduler.again(crossing);
     },

@@ -24,6 +24,10 @@ export interface SentSlot {
   /** The input; it lies in the slot where it fits, else here. */
   readonly transferred: Uint8Array | undefined;
   readonly submittedMs: number;
+  /** Whether it was asked back since. */
+  recalled: boolean;
+  /** Whether its failures were told. */
+  reported: boolean;
 }
 
 /** Checks completed slots and writes them into the memory of the server's side. */
@@ -55,6 +59,8 @@ export class CompletedSlots {
     const outcome = words[base + Slot.outcome] as number;
     if (outcome < Outcome.result || outcome > Outcome.uncompiled)
       throw new FrameError(`no outcome: ${outcome}`);
+    if (outcome === Outcome.apart && sent.segments === 1)
+      throw new FrameError("one call alone is said to ask for more than several may");
     const stages = reader.count(sent.stages, "the number of stages");
     const segments = reader.count(sent.segments, "the number of segments");
     if (segments !== (outcome === Outcome.result ? sent.segments : 0))

@@ -51,6 +51,8 @@ export class Crossing {
   attempts = 0;
   /** Counts submissions to the worker that runs it, to tell their order. */
   submission = 0;
+  /** How often a worker has died under it, rather than been stopped. */
+  losses = 0;
   /** Milliseconds it ran in workers that were stopped. */
   spentMs = 0;
   /** Whether batches of other pipelines were taken from behind it, since it held its worker up. */

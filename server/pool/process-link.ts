@@ -37,8 +37,11 @@ import { ThreadCpu } from "./thread-cpu.ts";
 import { threadName } from "./thread-link.ts";
 import type { LinkEvents, LinkStart, StartLink, WorkerEnd, WorkerLink } from "./worker-link.ts";
 
-/** Frames that answer nothing, in a second: what a process sends beyond these is an attack on the server's loop. */
-const maxUnaskedFramesPerSecond = 5_000;
+/**
+ * Frames that answer nothing, in a second: what a process sends beyond these, its guests' log lines and the counters of
+ * what it has run is an attack on the server's loop. The control words come 200 times a second.
+ */
+const maxUnaskedFramesPerSecond = 1_000;
 const witnessBytes = witnessWords * Int32Array.BYTES_PER_ELEMENT;
 /** What is kept of what the process wrote to stderr. */
 const maxErrorText = 2_048;
@@ -70,6 +73,8 @@ export class ProcessLink implements WorkerLink {
   #witness: Buffer = Buffer.alloc(0);
   #errorText = "";
   #end: WorkerEnd | undefined;
+  /** Whether it has sent what it must not. */
+  #broke = false;
   #unasked = 0;
   #secondBeganMs = 0;
 
@@ -122,6 +127,7 @@ export class ProcessLink implements WorkerLink {
   }
 
   recall(): void {
+    for (const sent of this.#sent) if (sent !== undefined) sent.recalled = true;
     this.#write(newFrame(ToChild.recall, 0));
   }
 
@@ -152,6 +158,7 @@ export class ProcessLink implements WorkerLink {
         reader.push(chunk);
       } catch (error) {
         if (!(error instanceof FrameError)) throw error;
+        this.#broke = true;
         this.#fail({ reason: "crash", problem: `the worker's process broke the protocol: ${error.message}` });
       }
     });
@@ -199,6 +206,8 @@ export class ProcessLink implements WorkerLink {
       segments: words[base + Slot.segments] as number,
       transferred,
       submittedMs: this.#clock.nowMs(),
+      recalled: false,
+      reported: false,
     };
     this.#write(submitFrame(this.#memory, slot, transferred));
   }
@@ -220,7 +229,6 @@ export class ProcessLink implements WorkerLink {
         this.#takeReturned(new PayloadReader(payload).count(this.#memory.layout.slots - 1, "the slot"));
         return;
       case FromChild.message:
-        this.#limitUnasked();
         this.#takeMessage(payload);
         return;
       case FromChild.ready:
@@ -247,6 +255,8 @@ export class ProcessLink implements WorkerLink {
       const output = this.#completedSlots.accept(slot, reader, sent, this.#clock.nowMs());
       if (output !== undefined) this.#events.message({ type: "output", slot, bytes: output });
       this.#done++;
+      // It may have counters to tell of each stage.
+      this.#unasked -= sent.stages;
     }
     words[Control.currentPhase] = Phase.idle;
     words[Control.currentSlot] = -1;
@@ -261,8 +271,8 @@ export class ProcessLink implements WorkerLink {
 
   #takeReturned(slot: number): void {
     const claim = this.#memory.slot(slot) + Slot.claim;
-    if (this.#sent[slot] === undefined || this.#memory.words[claim] !== Claim.worker)
-      throw new FrameError(`slot ${slot} was given back and is not there`);
+    if (this.#sent[slot]?.recalled !== true || this.#memory.words[claim] !== Claim.worker)
+      throw new FrameError(`slot ${slot} was given back, and nobody asked for it`);
     this.#memory.words[claim] = Claim.takenBack;
     this.#events.message({ type: "returned", slot });
   }
@@ -275,20 +285,24 @@ export class ProcessLink implements WorkerLink {
     if (slot >= layout.slots) throw new FrameError(`slot ${slot} is said to run`);
     for (const word of toldWords) words[word] = told[word] as number;
     // What was told before its slot completed is old.
-    if (slot < 0 || this.#sent[slot] === undefined) {
+    const sent = slot < 0 ? undefined : this.#sent[slot];
+    if (sent === undefined) {
       words[Control.currentSlot] = -1;
       words[Control.currentPhase] = Phase.idle;
-    }
+    } else words[Control.currentStage] = stageWithin(sent, words[Control.currentStage] as number);
   }
 
   #takeMessage(payload: Buffer): void {
     const message = this.#parse(payload);
     if (message.type === "report") {
-      if (this.#sent[message.slot] === undefined)
-        throw new FrameError("a report of a slot that was not sent");
-    } else if (!this.#stages.has(message.pipeline)) {
+      const sent = this.#sent[message.slot];
+      if (sent === undefined) throw new FrameError("a report of a slot that was not sent");
+      if (sent.reported) throw new FrameError("a second report of a slot");
+      sent.reported = true;
+    } else {
+      this.#limitUnasked();
       // Of a pipeline that was dropped meanwhile, or that the process was never told of.
-      return;
+      if (!this.#stages.has(message.pipeline)) return;
     }
     this.#events.message(message);
   }
@@ -299,21 +313,22 @@ export class ProcessLink implements WorkerLink {
       this.#secondBeganMs = nowMs;
       this.#unasked = 0;
     }
-    if (++this.#unasked > maxUnaskedFramesPerSecond)
-      throw new FrameError(`more than ${maxUnaskedFramesPerSecond} frames in a second that answer nothing`);
+    const most = maxUnaskedFramesPerSecond + this.#limits.maxLogLinesPerSecond;
+    if (++this.#unasked > most)
+      throw new FrameError(`more than ${most} frames in a second that answer nothing`);
   }
 
   #witnessed(chunk: Buffer): void {
-    const bytes = this.#witness.length % witnessBytes === 0 ? chunk : Buffer.concat([this.#witness, chunk]);
+    const bytes = Buffer.concat([this.#witness, chunk]);
     // The last whole entry, and what has begun behind it.
     const whole = bytes.length - (bytes.length % witnessBytes);
-    this.#witness = whole === 0 ? bytes : Buffer.from(bytes.subarray(whole - witnessBytes));
+    this.#witness = Buffer.from(bytes.subarray(Math.max(0, whole - witnessBytes)));
   }
 
   /** Puts what the process did last where the handle looks for whom to blame. */
   #blame(): void {
     const { words, layout } = this.#memory;
-    if (this.#end?.problem.startsWith("the worker's process broke") === true) {
+    if (this.#broke) {
       words[Control.currentRecord] = -1;
       return;
     }
@@ -325,9 +340,10 @@ export class ProcessLink implements WorkerLink {
       number,
       number,
     ];
-    if (begun <= this.#done || slot < 0 || slot >= layout.slots) return;
+    const sent = slot < 0 || slot >= layout.slots ? undefined : this.#sent[slot];
+    if (begun <= this.#done || sent === undefined) return;
     words[Control.currentSlot] = slot;
-    words[Control.currentStage] = Math.max(0, Math.min(stage, layout.maxStages - 1));
+    words[Control.currentStage] = stageWithin(sent, stage);
     words[Control.currentRecord] = record;
   }
 
@@ -348,6 +364,11 @@ export class ProcessLink implements WorkerLink {
     );
     this.#closed.resolve();
   }
+}
+
+/** A stage that the slot's pipeline has: what is blamed must be something that can be left out. */
+function stageWithin({ stages }: SentSlot, stage: number): number {
+  return Math.max(0, Math.min(stage, stages - 1));
 }
 
 /** Control words that the process tells; the others are about the memory on either side. */

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
 import { ExclusionCode, maxExclusions, unknownRecord, wholeStage } from "../bridge/layout.ts";
+import { defaultLimits } from "../limits.ts";
 import { Crossing } from "./crossing.ts";
-import { afterLoss, afterOverrun } from "./recovery.ts";
+import { afterLoss, afterOverrun, isHopeless } from "./recovery.ts";
 
 const stages = [
   idleStage({ name: "a", batchTimeoutMs: 100, recordTimeoutMs: 20 }),
@@ -93,6 +94,15 @@ describe("after the loss of a worker", () => {
     expect(excluded(each)).toEqual(["0:one by one"]);
     afterLoss(each, 0, -1);
     expect(excluded(each)).toEqual(["0:one by one", "0:all"]);
+  });
+
+  test("a crossing under which workers die without end is given up once nothing is left to leave out", () => {
+    const limits = { ...defaultLimits, maxStages: 2 };
+    const each = crossing();
+    for (let loss = 0; loss < maxExclusions + 2; loss++) afterLoss(each, 0, loss);
+    expect(isHopeless(each, limits)).toBe(false);
+    afterLoss(each, 0, -1);
+    expect(isHopeless(each, limits)).toBe(true);
   });
 
   test("what can be remembered is bounded, and the last place gives the stage up", () => {

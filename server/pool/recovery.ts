@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ExclusionCode, unknownRecord, wholeStage } from "../bridge/layout.ts";
+import { ExclusionCode, maxExclusions, unknownRecord, wholeStage } from "../bridge/layout.ts";
+import type { Limits } from "../limits.ts";
 import type { Crossing } from "./crossing.ts";
 import type { Overrun, Spent } from "./watchdog.ts";
 
@@ -42,11 +43,20 @@ export function afterOverrun(
 
 /** The crossing's worker has died while it ran: the record that the guest had named is blamed, else they run one by one. */
 export function afterLoss(crossing: Crossing, stage: number, record: number): void {
+  crossing.losses++;
   const stepwise = crossing.exclusions.some(
     (known) => known.stage === stage && known.record === unknownRecord,
   );
   if (record >= 0) exclude(crossing, stage, record, ExclusionCode.workerLost);
   else exclude(crossing, stage, stepwise ? wholeStage : unknownRecord, ExclusionCode.workerLost);
+}
+
+/**
+ * Whether a crossing has lost more workers than there are records and stages to leave out. A thread of ours leaves out
+ * what it is told to; a process that was taken over may die again all the same.
+ */
+export function isHopeless({ losses }: Crossing, { maxStages }: Readonly<Limits>): boolean {
+  return losses > maxExclusions + maxStages;
 }
 
 /** The last place of the table is kept for giving up on the stage. */

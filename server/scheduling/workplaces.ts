@@ -11,12 +11,15 @@ import type { BatchJob } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
+import type { PoolStats } from "../telemetry/stats.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** Workers, with the queue before them. */
 export interface Workplace {
   readonly pool: Pool;
   readonly scheduler: Scheduler;
+  /** The pool's figures. */
+  readonly stats: PoolStats;
 }
 
 /** The process of one pipeline, whatever its revision. */
@@ -154,17 +157,17 @@ export class Workplaces {
     }
   }
 
-  /** Processes that pipelines have for themselves. */
-  get processes(): number {
-    let workers = 0;
-    for (const { pool } of [...this.#own.values(), ...this.#leaving]) workers += pool.size;
-    return workers;
-  }
-
   /** Figures that change by themselves, brought up to date. */
   refreshStats(): void {
-    this.#parts.shared.pool.refreshStats();
-    for (const { pool } of this.#own.values()) pool.refreshStats();
+    const { pool, stats } = this.#parts.shared;
+    pool.refreshStats();
+    stats.processes = 0;
+    for (const own of [...this.#own.values(), ...this.#leaving]) {
+      own.pool.refreshStats();
+      stats.instances += own.stats.instances;
+      stats.instanceBytes += own.stats.instanceBytes;
+      stats.processes += own.pool.size;
+    }
   }
 
   /** Ends all workers. What still runs in them is lost: drain first. */

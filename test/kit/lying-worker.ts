@@ -35,6 +35,9 @@ function completed(slot: number, outcome: number, output: Uint8Array, outputLeng
   return frame;
 }
 
+/** A result of a batch of one record without key or value. */
+const oneEmpty = Uint8Array.from([0x0a, 0x02, 0x0a, 0x00]);
+
 /** A result of a batch of no records. */
 const nothing = Uint8Array.from([0x0a, 0x00]);
 
@@ -49,29 +52,40 @@ const lies: Readonly<Record<string, (slot: number) => readonly Buffer[]>> = {
   "a result that is none": (slot) => [completed(slot, Outcome.result, Buffer.from("nonsense"))],
   "a result beyond its frame": (slot) => [completed(slot, Outcome.result, nothing, 2_000_000_000)],
   "a result of negative length": (slot) => [completed(slot, Outcome.result, nothing, -5)],
-  "a slot given back twice": (slot) => [
-    wordsFrame(FromChild.returned, slot),
-    wordsFrame(FromChild.returned, slot),
-  ],
+  "a single call that must run apart": (slot) => [completed(slot, Outcome.apart, nothing)],
+  "a slot given back that nobody asked for": (slot) => [wordsFrame(FromChild.returned, slot)],
+  "two reports of a slot": (slot) => [reportOf(slot), reportOf(slot)],
   "a report that is no JSON": () => [Buffer.concat([newFrame(FromChild.message, 1), Buffer.from("{")])],
   "a report of another shape": (slot) => [jsonFrame(FromChild.message, { type: "report", slot })],
-  "a report of a slot that was not sent": (slot) => [
-    jsonFrame(FromChild.message, { type: "report", slot: slot + 1, failures: [], samples: [], matters: [] }),
-  ],
+  "a report of a slot that was not sent": (slot) => [reportOf(slot + 1)],
   "a slot that runs and does not exist": () => [
     wordsFrame(FromChild.control, 0, 0, 0, 0, 0, 0, 9_999, ...zeros),
   ],
   "frames without end": () =>
     Array.from({ length: 6_000 }, () => wordsFrame(FromChild.control, 0, 0, 0, 0, 0, 0, -1, ...zeros)),
 };
+/** What a worker says that does nothing wrong, and has much to say: a report and counters of each batch. */
+const wordy = (slot: number): readonly Buffer[] => [
+  reportOf(slot),
+  jsonFrame(FromChild.message, { type: "counters", pipeline: 0, stage: 0, deltas: [["n", 1]] }),
+  completed(slot, Outcome.result, oneEmpty),
+];
+
+function reportOf(slot: number): Buffer {
+  return jsonFrame(FromChild.message, { type: "report", slot, failures: [], samples: [], matters: [] });
+}
+
 const zeros = new Array<number>(9).fill(0);
+
+/** In place of a lie: tells all that it may. */
+export const wordyWorker = "wordy";
 
 /** The names of the lies. */
 export const lieNames = Object.keys(lies);
 
 if (process.argv[1] === lyingWorker) {
   const socket = new Socket({ fd: childFiles.frames, readable: true, writable: true });
-  const lie = lies[process.argv[2] ?? ""];
+  const lie = process.argv[2] === wordyWorker ? wordy : lies[process.argv[2] ?? ""];
   const reader = new FrameReader(Number.MAX_SAFE_INTEGER, (type, payload) => {
     if (type === ToChild.start) socket.write(newFrame(FromChild.ready, 0));
     if (type === ToChild.submit) for (const frame of lie?.(payload.readInt32LE(0)) ?? []) socket.write(frame);
