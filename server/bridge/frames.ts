@@ -34,6 +34,8 @@ export const ToChild = {
   cancel: 6,
   /** Asks for all slots that were not begun. */
   recall: 7,
+  /** The limits that hold from now on, as JSON. */
+  limits: 8,
 } as const;
 
 /** What frames from the worker's process say. */
@@ -94,15 +96,15 @@ export class FrameError extends Error {
 
 /** Cuts a stream of chunks into frames. */
 export class FrameReader {
-  readonly #maxBytes: number;
+  readonly #maxBytes: () => number;
   readonly #onFrame: (type: number, payload: Buffer) => void;
   #chunks: Buffer[] = [];
   #waiting = 0;
   /** How many bytes must be there before anything can be done. */
   #wanted = frameHeadBytes;
 
-  /** @param maxBytes - payload of one frame */
-  constructor(maxBytes: number, onFrame: (type: number, payload: Buffer) => void) {
+  /** @param maxBytes - payload of one frame, at most */
+  constructor(maxBytes: () => number, onFrame: (type: number, payload: Buffer) => void) {
     this.#maxBytes = maxBytes;
     this.#onFrame = onFrame;
   }
@@ -117,8 +119,9 @@ export class FrameReader {
     this.#wanted = frameHeadBytes;
     while (bytes.length - position >= frameHeadBytes) {
       const length = bytes.readUInt32LE(position);
-      if (length > this.#maxBytes)
-        throw new FrameError(`a frame of ${length} bytes, at most ${this.#maxBytes} are expected`);
+      const maxBytes = this.#maxBytes();
+      if (length > maxBytes)
+        throw new FrameError(`a frame of ${length} bytes, at most ${maxBytes} are expected`);
       if (bytes.length - position < frameHeadBytes + length) {
         this.#wanted = frameHeadBytes + length;
         break;

@@ -12,10 +12,13 @@ const socket = new Socket({ fd: childFiles.frames, readable: true, writable: tru
 let relay: Relay | undefined;
 
 // The server's process is trusted, so its frames have no bound.
-const reader = new FrameReader(Number.MAX_SAFE_INTEGER, (type, payload) => {
-  if (type === ToChild.start) relay = new Relay(socket, JSON.parse(payload.toString("utf8")) as ChildStart);
-  else relay?.take(type, payload);
-});
+const reader = new FrameReader(
+  () => Number.MAX_SAFE_INTEGER,
+  (type, payload) => {
+    if (type === ToChild.start) relay = new Relay(socket, JSON.parse(payload.toString("utf8")) as ChildStart);
+    else relay?.take(type, payload);
+  },
+);
 socket.on("data", (chunk: Buffer) => reader.push(chunk));
 // Without the server there is nothing to do, and nobody who would end this process.
 socket.on("close", () => process.exit(0));

@@ -114,6 +114,9 @@ export class Relay {
       case ToChild.recall:
         this.#giveBack();
         return;
+      case ToChild.limits:
+        this.#link.post({ type: "limits", limits: JSON.parse(payload.toString("utf8")) as Limits }, []);
+        return;
     }
   }
 

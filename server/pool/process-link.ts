@@ -20,7 +20,6 @@ import {
   jsonFrame,
   newFrame,
   ToChild,
-  witnessWords,
   wordsFrame,
 } from "../bridge/frames.ts";
 import { completedMessage } from "../bridge/from-worker.ts";
@@ -35,6 +34,7 @@ import { childTasks, startChild } from "./child-process.ts";
 import { CompletedSlots, type SentSlot } from "./completed-slot.ts";
 import { ThreadCpu } from "./thread-cpu.ts";
 import { threadName } from "./thread-link.ts";
+import { WitnessLog } from "./witness-log.ts";
 import type { LinkEvents, LinkStart, StartLink, WorkerEnd, WorkerLink } from "./worker-link.ts";
 
 /**
@@ -42,7 +42,6 @@ import type { LinkEvents, LinkStart, StartLink, WorkerEnd, WorkerLink } from "./
  * what it has run is an attack on the server's loop. The control words come 200 times a second.
  */
 const maxUnaskedFramesPerSecond = 1_000;
-const witnessBytes = witnessWords * Int32Array.BYTES_PER_ELEMENT;
 /** What is kept of what the process wrote to stderr. */
 const maxErrorText = 2_048;
 
@@ -55,7 +54,8 @@ export function processStarter(clock: Clock, startProcess: () => ChildProcess = 
 export class ProcessLink implements WorkerLink {
   readonly cpu: ThreadCpu;
   readonly #memory: SlotMemory;
-  readonly #limits: Readonly<Limits>;
+  /** What may come back: the widest limits that held since the start, since batches keep those under which they came. */
+  readonly #bounds: Limits;
   readonly #events: LinkEvents;
   readonly #clock: Clock;
   readonly #child: ChildProcess;
@@ -66,11 +66,11 @@ export class ProcessLink implements WorkerLink {
   readonly #sent: (SentSlot | undefined)[];
   readonly #inputs = new Map<number, Uint8Array>();
   readonly #stages = new Map<number, number>();
-  readonly #parse: ReturnType<typeof childMessages>;
+  #parse: ReturnType<typeof childMessages>;
   readonly #closed = Promise.withResolvers<void>();
   /** Batches that have completed after they had been begun. */
   #done = 0;
-  #witness: Buffer = Buffer.alloc(0);
+  readonly #witness = new WitnessLog();
   #errorText = "";
   #end: WorkerEnd | undefined;
   /** Whether it has sent what it must not. */
@@ -80,14 +80,14 @@ export class ProcessLink implements WorkerLink {
 
   constructor(memory: SlotMemory, start: LinkStart, events: LinkEvents, clock: Clock, child: ChildProcess) {
     this.#memory = memory;
-    this.#limits = start.limits;
+    this.#bounds = { ...start.limits };
     this.#events = events;
     this.#clock = clock;
     this.#submitted = new RingReader(memory, "submit");
     this.#completed = new RingWriter(memory, "complete");
-    this.#completedSlots = new CompletedSlots(memory, start.limits);
+    this.#completedSlots = new CompletedSlots(memory, this.#bounds);
     this.#sent = new Array(memory.layout.slots).fill(undefined);
-    this.#parse = childMessages(start.limits);
+    this.#parse = childMessages(this.#bounds);
     this.#child = child;
     const name = threadName(start.worker);
     this.cpu = new ThreadCpu(name, childTasks(this.#child));
@@ -109,6 +109,10 @@ export class ProcessLink implements WorkerLink {
         return;
       case "input":
         this.#inputs.set(message.slot, message.bytes);
+        return;
+      case "limits":
+        this.#widen(message.limits);
+        this.#write(jsonFrame(ToChild.limits, message.limits));
         return;
       case "stop":
         this.#frames.end();
@@ -150,7 +154,10 @@ export class ProcessLink implements WorkerLink {
   }
 
   #listen(witness: Readable): void {
-    const reader = new FrameReader(maxFrameBytes(this.#limits), (type, payload) => this.#take(type, payload));
+    const reader = new FrameReader(
+      () => maxFrameBytes(this.#bounds),
+      (type, payload) => this.#take(type, payload),
+    );
     this.#frames.on("data", (chunk: Buffer) => {
       // What comes after a breach is not read any more.
       if (this.#end !== undefined) return;
@@ -169,7 +176,7 @@ export class ProcessLink implements WorkerLink {
       // Without a process there will be no exit.
       if (this.#child.pid === undefined) this.#ended(null, null);
     });
-    witness.on("data", (chunk: Buffer) => this.#witnessed(chunk));
+    witness.on("data", (chunk: Buffer) => this.#witness.push(chunk));
     witness.on("error", () => {});
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       this.#errorText = (this.#errorText + chunk.toString("latin1")).slice(-maxErrorText);
@@ -189,6 +196,12 @@ export class ProcessLink implements WorkerLink {
     }
     const stages = pipeline.stages.map(({ code: _, ...stage }) => stage);
     this.#write(jsonFrame(ToChild.load, { ...pipeline, stages }));
+  }
+
+  #widen(limits: Readonly<Limits>): void {
+    for (const name of Object.keys(limits) as (keyof Limits)[])
+      this.#bounds[name] = Math.max(this.#bounds[name], limits[name]);
+    this.#parse = childMessages(this.#bounds);
   }
 
   #send(slot: number): void {
@@ -313,16 +326,9 @@ export class ProcessLink implements WorkerLink {
       this.#secondBeganMs = nowMs;
       this.#unasked = 0;
     }
-    const most = maxUnaskedFramesPerSecond + this.#limits.maxLogLinesPerSecond;
+    const most = maxUnaskedFramesPerSecond + this.#bounds.maxLogLinesPerSecond;
     if (++this.#unasked > most)
       throw new FrameError(`more than ${most} frames in a second that answer nothing`);
-  }
-
-  #witnessed(chunk: Buffer): void {
-    const bytes = Buffer.concat([this.#witness, chunk]);
-    // The last whole entry, and what has begun behind it.
-    const whole = bytes.length - (bytes.length % witnessBytes);
-    this.#witness = Buffer.from(bytes.subarray(Math.max(0, whole - witnessBytes)));
   }
 
   /** Puts what the process did last where the handle looks for whom to blame. */
@@ -333,13 +339,9 @@ export class ProcessLink implements WorkerLink {
       return;
     }
     words[Control.currentSlot] = -1;
-    if (this.#witness.length < witnessBytes) return;
-    const [begun, slot, stage, record] = [0, 4, 8, 12].map((at) => this.#witness.readInt32LE(at)) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const { last } = this.#witness;
+    if (last === undefined) return;
+    const { begun, slot, stage, record } = last;
     const sent = slot < 0 || slot >= layout.slots ? undefined : this.#sent[slot];
     if (begun <= this.#done || sent === undefined) return;
     words[Control.currentSlot] = slot;

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { StreamResult, TransformResult } from "@leat/proto";
-import { Isolation, Leat } from "@leat/sdk";
+import { Isolation, Leat, OnFailure } from "@leat/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { resolveLimits } from "../../server/limits.ts";
 import { startSupervised } from "../faults/supervised.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { recordsAtWork } from "../kit/inventory.ts";
@@ -9,6 +10,7 @@ import { numbered, open, pipelineTarget, request, shapeOf, valuesOf } from "../k
 import { type StageInit, startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
 import { wat } from "../kit/wat.ts";
+import { misbehavingModule } from "../modules/misbehaving.ts";
 
 const apart = (module: string, more: Exclude<StageInit, string> = {}): StageInit => ({
   module,
@@ -164,6 +166,28 @@ describe("a server whose modules all run in processes", () => {
 
   test("serves pipelines and inline chains", async () => {
     expect(valuesOf(await kit.raw.transform(request("marked", "a", "b")))).toEqual(["a", "b"]);
+  });
+
+  test("tells them limits that change, and takes what they make of these", async () => {
+    await kit.load("log-flood", await misbehavingModule("log-flood"));
+    await kit.load("program", "program");
+    await kit.put("log-flood", ["log-flood"]);
+    await kit.put("kept", [{ module: "program", onFailure: OnFailure.DEAD_LETTER }]);
+    const limits = resolveLimits({
+      maxWorkers: 1,
+      maxBatchRecords: 30_000,
+      maxFailureTextBytes: 2_048,
+      maxLogLinesPerSecond: 1,
+      maxStageLogLinesPerSecond: 1,
+    });
+    const signatures = { mode: "off", keysFile: undefined } as const;
+    await kit.server.reconfigure({ limits, logLevel: "error", sampleRatio: 1, signatures });
+    const { failures } = await kit.raw.transform(request("kept", ...new Array<string>(12_000).fill("x")));
+    expect(failures).toHaveLength(12_000);
+    await kit.raw.transform(request("log-flood", "a"));
+    const [stage] = (await kit.pipelineMetrics("log-flood")).stages;
+    expect(Number(stage?.logLines)).toBeLessThanOrEqual(2);
+    expect(kit.server.stats.pool.stopped.size).toBe(0);
   });
 
   test("leaves it to them to compile, and says what V8 says", async () => {

@@ -86,10 +86,14 @@ export const lieNames = Object.keys(lies);
 if (process.argv[1] === lyingWorker) {
   const socket = new Socket({ fd: childFiles.frames, readable: true, writable: true });
   const lie = process.argv[2] === wordyWorker ? wordy : lies[process.argv[2] ?? ""];
-  const reader = new FrameReader(Number.MAX_SAFE_INTEGER, (type, payload) => {
-    if (type === ToChild.start) socket.write(newFrame(FromChild.ready, 0));
-    if (type === ToChild.submit) for (const frame of lie?.(payload.readInt32LE(0)) ?? []) socket.write(frame);
-  });
+  const reader = new FrameReader(
+    () => Number.MAX_SAFE_INTEGER,
+    (type, payload) => {
+      if (type === ToChild.start) socket.write(newFrame(FromChild.ready, 0));
+      if (type === ToChild.submit)
+        for (const frame of lie?.(payload.readInt32LE(0)) ?? []) socket.write(frame);
+    },
+  );
   socket.on("data", (chunk: Buffer) => reader.push(chunk));
   socket.on("close", () => process.exit(0));
   socket.on("error", () => process.exit(0));
