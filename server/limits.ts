@@ -155,7 +155,7 @@ export interface Limits {
   maxInstanceBytesPerWorker: number;
   /** Workers that run batches. Default: cores - 1, at least 1. */
   maxWorkers: number;
-  /** Further workers that may run while others are held up by a long batch; the cores are shared then. Default 2. */
+  /** Further workers that may run while others are held up by a long batch, the one for confined modules among them; the cores are shared then. Default 2. */
   maxExtraWorkers: number;
   /** How long one call into a guest may run before what waits behind it is given to another worker. Default 20 ms. */
   maxStallMs: number;
@@ -174,7 +174,7 @@ export interface Limits {
   /**
    * How many of the last `laneWindow` batches of a module version must bring a worker down, fault while others wait, or run long while others wait
    * (above `maxStallMs`, and `laneCpuFactor` times the processor time of other modules' batches), before it is confined: all who are confined have one
-   * worker between them at a time. 0 means never. Default 3.
+   * batch under way between them at a time, in a worker of their own. 0 means never. Default 3.
    */
   laneOffences: number;
   /** Batches of a module version that are looked back on for that. Default 10. */

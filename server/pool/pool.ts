@@ -9,10 +9,13 @@ import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
+import { FailedStarts } from "./failed-starts.ts";
+import { LaneWorker } from "./lane-worker.ts";
 import { leastLoaded } from "./least-loaded.ts";
 import { overrunProblems, type PoolEvents } from "./pool-events.ts";
 import { handBack, recall, tooMany } from "./pool-size.ts";
 import { afterLoss, afterOverrun } from "./recovery.ts";
+import { Spares } from "./spares.ts";
 import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
 
@@ -23,12 +26,6 @@ interface Stopped {
   readonly spent: Spent;
 }
 
-/** Workers that die before they were ever ready, in a row, before the pool gives up starting more at once. */
-const maxFailedStarts = 5;
-/** How long it then waits before it starts another, in milliseconds: doubled each time, up to the second. */
-const firstRespawnDelayMs = 100;
-const maxRespawnDelayMs = 30_000;
-
 /** The pool of worker threads. */
 export class Pool {
   readonly #limits: Readonly<Limits>;
@@ -36,7 +33,7 @@ export class Pool {
   readonly #stats: PoolStats;
   readonly #parts: WorkerParts;
   readonly #workers: WorkerHandle[] = [];
-  readonly #spares: WorkerHandle[] = [];
+  readonly #spares = new Spares(() => this.#spawn());
   readonly #lent = new Set<WorkerHandle>();
   /** Workers that are too many since the limit was lowered: they finish what they run. */
   readonly #leaving = new Set<WorkerHandle>();
@@ -45,9 +42,10 @@ export class Pool {
   /** Workers that are being stopped for what they ran. */
   readonly #overrun = new Set<WorkerHandle>();
   readonly #watchdog: Watchdog;
+  readonly #lane: LaneWorker;
   readonly #waitingForSpare: PromiseWithResolvers<WorkerHandle>[] = [];
   #closing = false;
-  #failedStarts = 0;
+  readonly #failedStarts = new FailedStarts();
 
   constructor(parts: WorkerParts, stats: PoolStats, events: PoolEvents) {
     const { limits, clock } = parts;
@@ -55,6 +53,7 @@ export class Pool {
     this.#stats = stats;
     this.#parts = parts;
     this.#events = events;
+    this.#lane = new LaneWorker(limits, () => this.#laneWorker());
     this.#watchdog = new Watchdog(
       limits,
       clock,
@@ -67,10 +66,9 @@ export class Pool {
   /** Starts the workers and the spares; resolves when the first worker is ready. */
   async start(): Promise<void> {
     for (let count = 0; count < this.#limits.maxWorkers; count++) this.#workers.push(this.#spawn());
-    for (let count = 0; count < this.#limits.maxSpareWorkers; count++) this.#spares.push(this.#spawn());
+    this.#spares.fill(this.#limits.maxSpareWorkers);
     while (!this.#workers.some((worker) => worker.state.t === "ready")) {
-      if (this.#failedStarts >= maxFailedStarts)
-        throw leatError("INTERNAL", { problem: "worker threads do not start" });
+      if (this.#failedStarts.tooMany) throw leatError("INTERNAL", { problem: "worker threads do not start" });
       await new Promise<void>((resolve) => this.#whenStarted.push(resolve));
     }
   }
@@ -83,6 +81,22 @@ export class Pool {
     best?.submit(crossing);
     this.#watchdog.wake();
     return best;
+  }
+
+  /** The worker of the lane, where the limits allow one beside the others. Hand a crossing to it with {@link dispatchToLane}. */
+  get lane(): Pick<LaneWorker, "hasRoom"> | undefined {
+    return this.#lane.offered ? this.#lane : undefined;
+  }
+
+  /** Hands a crossing to the worker of the lane. Call only when that has room. */
+  dispatchToLane(crossing: Crossing): void {
+    this.#lane.submit(crossing);
+    this.#watchdog.wake();
+  }
+
+  /** Nobody is confined any more. */
+  closeLane(): void {
+    this.#lane.rest();
   }
 
   /** Wakes the workers that crossings were dispatched to. */
@@ -153,10 +167,10 @@ export class Pool {
     if (this.#closing) return;
     for (const worker of this.#living) worker.limitsChanged();
     while (this.#workers.length < this.#limits.maxWorkers)
-      this.#workers.push(recall(this.#leaving) ?? this.#takeSpare() ?? this.#spawn());
+      this.#workers.push(recall(this.#leaving) ?? this.#spares.take() ?? this.#spawn());
     for (const worker of tooMany(this.#workers, this.#limits.maxWorkers)) this.#leave(worker);
     this.#serveWaiting();
-    this.#trimSpares();
+    this.#spares.trim(this.#limits.maxSpareWorkers);
     this.#events.room();
   }
 
@@ -199,7 +213,16 @@ export class Pool {
   }
 
   #all(): WorkerHandle[] {
-    return [...this.#workers, ...this.#spares, ...this.#lent, ...this.#leaving];
+    const all = [...this.#workers, ...this.#spares, ...this.#lent, ...this.#leaving];
+    return this.#lane.worker === undefined ? all : [...all, this.#lane.worker];
+  }
+
+  /** A worker for the lane, with another spare in its place. */
+  #laneWorker(): WorkerHandle | undefined {
+    if (this.#closing || this.#failedStarts.tooMany) return undefined;
+    const worker = this.#spares.take() ?? this.#spawn();
+    this.#fillSpares();
+    return worker;
   }
 
   #spawn(): WorkerHandle {
@@ -208,6 +231,7 @@ export class Pool {
       completed: (worker, crossing, slot, output) => this.#events.completed(worker, crossing, slot, output),
       drained: (worker) => {
         this.#shrink(worker);
+        this.#lane.endUnused();
         this.#events.room();
       },
       returned: (crossing) => {
@@ -223,43 +247,31 @@ export class Pool {
   }
 
   #ready(): void {
-    this.#failedStarts = 0;
+    this.#failedStarts.clear();
     for (const started of this.#whenStarted.splice(0)) started();
     this.#serveWaiting();
-    this.#trimSpares();
+    this.#spares.trim(this.#limits.maxSpareWorkers);
     this.#count();
     this.#events.room();
   }
 
   #makeSpare(worker: WorkerHandle): void {
-    this.#spares.unshift(worker);
+    this.#spares.putBack(worker);
     this.#serveWaiting();
-    this.#trimSpares();
+    this.#spares.trim(this.#limits.maxSpareWorkers);
     this.#count();
   }
 
   /** Lends spares to those who wait for them, and sees to it that there will be spares again. */
   #serveWaiting(): void {
     while (this.#mayLend) {
-      const worker = this.#takeSpare();
+      const worker = this.#spares.take();
       if (worker === undefined) break;
       this.#lent.add(worker);
       this.#waitingForSpare.shift()?.resolve(worker);
     }
     this.#fillSpares();
     this.#count();
-  }
-
-  /**
-   * Ends spares that are more than wanted. One more than that stays: it came back, and the one that was started in its
-   * place is there for the next who borrows, so that a row of warm-ups starts and ends no thread each time.
-   */
-  #trimSpares(): void {
-    while (this.#spares.length > this.#limits.maxSpareWorkers + 1) {
-      const index = this.#spares.findLastIndex((worker) => worker.state.t === "ready");
-      if (index < 0) return;
-      this.#spares.splice(index, 1)[0]?.stop("shutdown");
-    }
   }
 
   /**
@@ -270,9 +282,10 @@ export class Pool {
     if (!this.#workers.includes(worker)) return;
     worker.stalled = true;
     const running = this.#workers.filter((other) => !other.stalled).length;
-    const most = this.#limits.maxWorkers + this.#limits.maxExtraWorkers;
+    const extra = this.#limits.maxExtraWorkers - (this.#lane.worker === undefined ? 0 : 1);
+    const most = this.#limits.maxWorkers + extra;
     if (running < this.#limits.maxWorkers && this.#workers.length < most) {
-      this.#workers.push(this.#takeSpare() ?? this.#spawn());
+      this.#workers.push(this.#spares.take() ?? this.#spawn());
       this.#fillSpares();
       this.#count();
     }
@@ -304,6 +317,7 @@ export class Pool {
     this.#overrun.add(worker);
     this.#countStopped(reason, overrunProblems[stopped.overrun.t]);
     const { left, running } = worker.abandon();
+    this.#lane.gone(worker);
     if (running !== undefined) this.#blame(worker, running, stopped);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
     this.#replace(worker);
@@ -325,9 +339,10 @@ export class Pool {
     this.#lent.delete(worker);
     this.#leaving.delete(worker);
     this.#living.delete(worker);
+    this.#lane.gone(worker);
     if (reason !== "shutdown" && !overrun) {
       this.#countStopped(reason, worker.problem);
-      this.#failedStarts++;
+      this.#failedStarts.add();
     }
     for (const started of this.#whenStarted.splice(0)) started();
     if (running !== undefined) this.#blame(worker, running, undefined);
@@ -352,44 +367,33 @@ export class Pool {
 
   /** Threads that die again and again before they are ready are started again ever more slowly. */
   #replaceInTime(worker: WorkerHandle): void {
-    const excess = this.#failedStarts - maxFailedStarts;
-    if (excess < 0) {
-      if (!this.#closing) this.#replace(worker);
-      return;
-    }
     const again = (): void => {
       if (!this.#closing) this.#replace(worker);
     };
-    setTimeout(again, Math.min(maxRespawnDelayMs, firstRespawnDelayMs * 2 ** excess)).unref();
+    const { delayMs } = this.#failedStarts;
+    if (delayMs === 0) again();
+    else setTimeout(again, delayMs).unref();
   }
 
   /** Puts a spare in a worker's place. */
   #replace(worker: WorkerHandle): void {
     const index = this.#workers.indexOf(worker);
-    const spareIndex = this.#spares.indexOf(worker);
-    if (spareIndex >= 0) this.#spares.splice(spareIndex, 1);
+    this.#spares.gone(worker);
     if (index >= 0 && this.#workers.length > this.#limits.maxWorkers) {
       this.#workers.splice(index, 1);
     } else if (index >= 0) {
-      this.#workers[index] = this.#takeSpare() ?? this.#spares.shift() ?? this.#spawn();
+      this.#workers[index] = this.#spares.take() ?? this.#spares.takeStarting() ?? this.#spawn();
     }
     this.#fillSpares();
   }
 
-  /** A spare that is ready. */
-  #takeSpare(): WorkerHandle | undefined {
-    const index = this.#spares.findIndex((spare) => spare.state.t === "ready");
-    return index < 0 ? undefined : this.#spares.splice(index, 1)[0];
-  }
-
   #fillSpares(): void {
-    if (this.#closing || this.#failedStarts >= maxFailedStarts) return;
-    const wanted = Math.max(this.#limits.maxSpareWorkers, this.#mayLend ? 1 : 0);
-    while (this.#spares.length < wanted) this.#spares.push(this.#spawn());
+    if (this.#closing || this.#failedStarts.tooMany) return;
+    this.#spares.fill(Math.max(this.#limits.maxSpareWorkers, this.#mayLend ? 1 : 0));
   }
 
   #count(): void {
     this.#stats.workers = this.#workers.filter((worker) => worker.state.t === "ready").length;
-    this.#stats.spares = this.#spares.filter((worker) => worker.state.t === "ready").length;
+    this.#stats.spares = this.#spares.ready;
   }
 }

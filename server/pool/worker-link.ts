@@ -25,8 +25,8 @@ export interface WorkerEnd {
 
 /** The way to one worker and back. Slots lie in memory that the handle owns. */
 export interface WorkerLink {
-  /** The processor time of the thread that runs guests. */
-  readonly cpu: Pick<ThreadCpu, "usedMs" | "close">;
+  /** The processor time of the thread that runs guests, and its rank. */
+  readonly cpu: Pick<ThreadCpu, "usedMs" | "yieldToOthers" | "close">;
   /** Sends a message; it arrives before slots that are submitted later. */
   post(message: ToWorker, transfer: ArrayBuffer[]): void;
   /** Something was submitted or posted. */

@@ -1,6 +1,6 @@
 /**
- * The lane of known offenders: all of them together have one crossing in one worker at a time, so that other pipelines always have
- * the other workers, or on a pool of one the extra one that helps out.
+ * The lane of known offenders: all of them together have one crossing under way at a time, in a worker beside those that serve the others.
+ * Where the limits allow no such worker, it is one of those, and others are sent there last.
  *
  * @module
  */
@@ -9,29 +9,43 @@ import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 
+/** Who must take the lane. */
+export interface Confinement {
+  /** Whether nobody is confined. */
+  readonly empty: boolean;
+  /** Whether a pipeline is confined now. */
+  confines(pipeline: PipelineSpec): boolean;
+}
+
 /** Who is in the lane. */
 export class Lane {
-  /** Whether a pipeline is confined to it. */
-  readonly confines: (pipeline: PipelineSpec) => boolean;
-  #taken: { readonly crossing: Crossing; readonly worker: WorkerHandle } | undefined = undefined;
+  readonly #confinement: Confinement;
+  #taken: { readonly crossing: Crossing; readonly worker: WorkerHandle | undefined } | undefined = undefined;
 
-  /** @param confines - whether a pipeline is confined now */
-  constructor(confines: (pipeline: PipelineSpec) => boolean) {
-    this.confines = confines;
+  constructor(confinement: Confinement) {
+    this.#confinement = confinement;
   }
+
+  /** Whether nobody is confined to it. */
+  get unused(): boolean {
+    return this.#confinement.empty;
+  }
+
+  /** Whether a pipeline is confined to it. */
+  readonly confines = (pipeline: PipelineSpec): boolean => this.#confinement.confines(pipeline);
 
   /** Whether nobody is in it. */
   get free(): boolean {
     return this.#taken === undefined;
   }
 
-  /** The worker that runs its crossing: others are sent there last. */
+  /** The worker that runs its crossing and serves others as well: they are sent there last. */
   get worker(): WorkerHandle | undefined {
     return this.#taken?.worker;
   }
 
-  /** A crossing was handed to a worker. */
-  enter(crossing: Crossing, worker: WorkerHandle): void {
+  /** A crossing was handed to a worker: to the lane's own unless it is named. */
+  enter(crossing: Crossing, worker?: WorkerHandle): void {
     this.#taken = { crossing, worker };
   }
 

@@ -47,7 +47,12 @@ function setUp(room: number, admit: (crossing: Crossing) => boolean = () => true
   const places = new Places(room);
   const withdrawn: BatchJob[] = [];
   const confined = new Set<PipelineSpec>();
-  const lane = new Lane((pipeline) => confined.has(pipeline));
+  const lane = new Lane({
+    get empty() {
+      return confined.size === 0;
+    },
+    confines: (pipeline) => confined.has(pipeline),
+  });
   const scheduler = new Scheduler(
     { maxCoalescedCalls: 8, maxCoalescedBytes: 1_000 },
     () => places as unknown as Pool,

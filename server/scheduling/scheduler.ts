@@ -119,15 +119,30 @@ export class Scheduler {
   #place(): void {
     const pool = this.#pool();
     while (!this.#queue.empty && pool.hasRoom) {
-      const crossing = this.#queue.take(this.#lane.free ? undefined : this.#lane.confines);
+      const crossing = this.#queue.take(this.#mayEnter(pool) ? undefined : this.#lane.confines);
       if (crossing === undefined) return;
       if (!this.#admit(crossing)) continue;
-      const worker = pool.dispatch(crossing, this.#lane.worker);
-      if (worker === undefined) {
+      if (!this.#dispatch(pool, crossing)) {
         this.#queue.again(crossing);
         return;
       }
-      if (this.#lane.confines(crossing.pipeline.spec)) this.#lane.enter(crossing, worker);
     }
+  }
+
+  /** Whether an offender's crossing could go next. */
+  #mayEnter(pool: Pool): boolean {
+    return this.#lane.free && (this.#lane.unused || pool.lane?.hasRoom !== false);
+  }
+
+  #dispatch(pool: Pool, crossing: Crossing): boolean {
+    const confined = !this.#lane.unused && this.#lane.confines(crossing.pipeline.spec);
+    if (confined && pool.lane !== undefined) {
+      pool.dispatchToLane(crossing);
+      this.#lane.enter(crossing);
+      return true;
+    }
+    const worker = pool.dispatch(crossing, this.#lane.worker);
+    if (worker !== undefined && confined) this.#lane.enter(crossing, worker);
+    return worker !== undefined;
   }
 }

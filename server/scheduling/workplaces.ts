@@ -86,6 +86,11 @@ export class Workplaces {
     return this.#workplace(crossing.pipeline.spec).scheduler.othersWait(crossing);
   }
 
+  /** Nobody is confined any more. */
+  closeLane(): void {
+    this.#parts.shared.pool.closeLane();
+  }
+
   /** Whether a pipeline's batch would run at once. */
   idle(spec: PipelineSpec): boolean {
     return this.#workplace(spec).scheduler.idle;

@@ -72,8 +72,10 @@ test("one loop does not hold up a healthy stream on a pool of one worker: anothe
 test.each([
   { workers: 2, extra: 0, stallMs: 600_000 },
   { workers: 1, extra: 1, stallMs: 20 },
+  // Nobody helps out: no batch of the healthy may have waited behind an offender's.
+  { workers: 1, extra: 1, stallMs: 600_000 },
 ])(
-  "a known offender has one worker at a time, the healthy have another: $workers workers, $extra more",
+  "a known offender has one worker at a time, the healthy have another: $workers workers, $extra more after $stallMs ms",
   async ({ workers, extra, stallMs }) => {
     const server = await start({
       limits: { maxWorkers: workers, maxExtraWorkers: extra, maxStallMs: stallMs },

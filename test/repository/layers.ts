@@ -50,7 +50,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
 /** Imports that the rule would refuse, each with its reason. */
 const exceptions: readonly { from: RegExp; to: RegExp; why: string }[] = [
   {
-    from: /^server\/(?:registry\/.*|server\.ts|core\.ts|data-path\.ts)$/,
+    from: /^server\/(?:registry\/.*|server\.ts|core\.ts|data-path\.ts|places\.ts)$/,
     to: /^server\/module\/(?:abi|cache|compile|engine-flags|inspect|inspect-apart|printable)\.ts$/,
     why: "a module is inspected and compiled once, on the main thread, and posted to the workers",
   },
@@ -74,7 +74,9 @@ const packagesAllowed: readonly { from: RegExp; packages: readonly string[] }[] 
 function layerOf(path: string): string {
   const [folder, ...rest] = path.slice("server/".length).split("/");
   if (rest.length > 0) return folder === "record" ? "leaf" : (folder ?? "");
-  return ["server.ts", "core.ts", "data-path.ts", "running-config.ts", "index.ts"].includes(folder ?? "")
+  return ["server.ts", "core.ts", "data-path.ts", "places.ts", "running-config.ts", "index.ts"].includes(
+    folder ?? "",
+  )
     ? "composition"
     : "leaf";
 }

@@ -1,0 +1,82 @@
+import { expect, test } from "vitest";
+import type { Crossing } from "./crossing.ts";
+import { LaneWorker } from "./lane-worker.ts";
+import type { WorkerHandle } from "./worker-handle.ts";
+
+/** What the lane asks of a worker, noted. */
+class Worker {
+  hasRoom = true;
+  queued = 0;
+  readonly told: string[] = [];
+  readonly cpu = { yieldToOthers: () => this.told.push("yield") };
+
+  submit(): void {
+    this.queued++;
+    this.told.push("submit");
+  }
+
+  wake(): void {}
+
+  stop(reason: string): void {
+    this.told.push(`stop: ${reason}`);
+  }
+}
+
+function setUp(...workers: Worker[]) {
+  const lane = new LaneWorker({ maxExtraWorkers: 1 }, () => workers.shift() as unknown as WorkerHandle);
+  return { lane, crossing: {} as Crossing };
+}
+
+test("the lane's worker stands back once, before its first batch", () => {
+  const worker = new Worker();
+  const { lane, crossing } = setUp(worker);
+  expect(lane.worker).toBeUndefined();
+  expect(lane.hasRoom).toBe(true);
+  lane.submit(crossing);
+  lane.submit(crossing);
+  expect(worker.told).toEqual(["yield", "submit", "submit"]);
+});
+
+test("one that was stopped is replaced, and the next stands back as well", () => {
+  const [first, second] = [new Worker(), new Worker()];
+  const { lane, crossing } = setUp(first, second);
+  expect(lane.hasRoom).toBe(true);
+  lane.submit(crossing);
+  lane.gone(first as unknown as WorkerHandle);
+  expect(lane.worker).toBeUndefined();
+  expect(lane.hasRoom).toBe(true);
+  lane.submit(crossing);
+  expect(second.told).toEqual(["yield", "submit"]);
+});
+
+test("there is no room while it starts, and none is to be had", () => {
+  const starting = new Worker();
+  starting.hasRoom = false;
+  expect(setUp(starting).lane.hasRoom).toBe(false);
+  expect(setUp().lane.hasRoom).toBe(false);
+});
+
+test("it ends after its last batch when nobody is confined any more", () => {
+  const worker = new Worker();
+  const { lane, crossing } = setUp(worker);
+  expect(lane.hasRoom).toBe(true);
+  lane.submit(crossing);
+  lane.rest();
+  expect(worker.told).not.toContain("stop: shutdown");
+  worker.queued = 0;
+  lane.endUnused();
+  expect(worker.told.at(-1)).toBe("stop: shutdown");
+  expect(lane.worker).toBeUndefined();
+});
+
+test("it goes on when somebody is confined again before it has ended", () => {
+  const worker = new Worker();
+  const { lane, crossing } = setUp(worker);
+  expect(lane.hasRoom).toBe(true);
+  lane.submit(crossing);
+  lane.rest();
+  expect(lane.hasRoom).toBe(true);
+  worker.queued = 0;
+  lane.endUnused();
+  expect(worker.told).not.toContain("stop: shutdown");
+});
