@@ -17,6 +17,8 @@ type Runs = Extract<Misbehaviour, { codes: readonly string[] }>;
 
 /** Turns without and with the guest: other work on the machine comes and goes, and then meets both. */
 const turns = 6;
+/** So many times as many are taken before something counts as unexplained: a few turns may meet other work by chance. */
+const mostRounds = 3;
 const msPerTurn = 250;
 /** Between a turn with the guest and the next without: what it left behind has ended. */
 const settleMs = 30;
@@ -25,7 +27,10 @@ const warmUpMs = 1_500;
 const msBetweenRecords = 50;
 const leastThroughput = 0.8;
 const mostP99 = 3;
-/** A guest that takes so much of a core, on a machine with so little to spare, has spent what the stream would have needed. */
+/**
+ * A guest that takes so much of a core has spent what the stream would have needed, if the machine has so little to spare while it is there,
+ * or no more than the stream leaves by itself: its few batches wait for one another's answers, whoever else is there.
+ */
 const spentCores = 0.5;
 const spentIdle = 0.1;
 
@@ -118,12 +123,17 @@ function isKept(cost: Cost): boolean {
 }
 
 function isSpent(cost: Cost): boolean {
-  return causedSeconds(cost) / cost.loaded.seconds >= spentCores && cost.loaded.idle <= spentIdle;
+  const { quiet, loaded } = cost;
+  return causedSeconds(cost) / loaded.seconds >= spentCores && loaded.idle <= Math.max(spentIdle, quiet.idle);
+}
+
+function verdictOf(cost: Cost): string {
+  return isKept(cost) ? "kept" : isSpent(cost) ? "a core is spent" : "NOT EXPLAINED";
 }
 
 /**
- * Runs each guest of the library, a record now and then, beside a healthy stream. What slows that down is told and no failure:
- * on a machine of two cores the client, the server and the guest share them. Where that explains it, the measurement says so.
+ * Runs each guest of the library, a record now and then, beside a healthy stream. On a machine of two cores the client, the server and
+ * the guest share them: where that explains what the stream loses, the measurement says so. What is not explained is a failure.
  */
 export async function beside({ guests }: FaultOrder): Promise<string> {
   await using server = await serve({ [healthy]: healthy });
@@ -148,11 +158,16 @@ export async function beside({ guests }: FaultOrder): Promise<string> {
   if (server.pid() !== pid) throw new Error("the server process was started again");
   const slowed = costs.filter((cost) => !isKept(cost));
   const spent = slowed.filter(isSpent).length;
+  const unexplained = slowed.filter((cost) => !isSpent(cost)).map(({ name }) => name);
+  if (unexplained.length > 0)
+    throw new Error(
+      `the healthy stream keeps less than ${percent(leastThroughput)}, or more than ${mostP99} times its p99, and no core is spent: beside ${unexplained.join(", ")}`,
+    );
   return (
     `${runs.length} guests: each record with its code, same process, RSS ${rssBefore} to ${holdingsOf(pid).rssMiB} MiB; alone the healthy stream ` +
     `does ${Math.round(median(costs.map(({ quiet }) => quiet.perSecond)))} batches/s, p99 ${median(costs.map(({ quiet }) => quiet.p99Ms)).toFixed(1)} ms, ` +
     `with ${percent(median(costs.map(({ quiet }) => quiet.idle)))} of the machine idle; beside ${runs.length - slowed.length} of them it keeps ` +
-    `${percent(leastThroughput)} and its p99 within ${mostP99} times; beside ${spent} the guest had spent a core; ${slowed.length - spent} are not explained by that`
+    `${percent(leastThroughput)} and its p99 within ${mostP99} times; beside ${spent} the guest had spent a core`
   );
 }
 
@@ -166,7 +181,8 @@ const columns: readonly (readonly [title: string, width: number])[] = [
   ["stream", 6],
   ["clients", 7],
   ["idle", 5],
-  ["", -14],
+  ["without", 7],
+  ["", -15],
   ["records", -1],
 ];
 
@@ -180,12 +196,12 @@ function lineOf(cells: readonly string[]): string {
 
 const heading = [
   "of the stream, with and without the guest: throughput, p99 and the longest time without an answer; of the machine, while the guest is there:",
-  "the guest's stage, all that the server does for it, the stream in the server, this program with both clients, nobody",
+  "the guest's stage, all that the server does for it, the stream in the server, this program with both clients, nobody, and nobody without the guest",
   lineOf(columns.map(([title]) => title)),
 ].join("\n");
 
 function rowOf(cost: Cost): string {
-  const { loaded, codes } = cost;
+  const { quiet, loaded, codes } = cost;
   const caused = causedSeconds(cost);
   return lineOf([
     cost.name,
@@ -197,7 +213,8 @@ function rowOf(cost: Cost): string {
     percent(loaded.shareOf(loaded.serverSeconds - caused)),
     percent(loaded.shareOf(loaded.clientSeconds)),
     percent(loaded.idle),
-    isKept(cost) ? "kept" : isSpent(cost) ? "a core is spent" : "NOT EXPLAINED",
+    percent(quiet.idle),
+    verdictOf(cost),
     [...codes].map(([code, count]) => `${count} ${code}`).join(", "),
   ]);
 }
@@ -219,7 +236,11 @@ async function costOf(leat: Leat, server: Supervised, each: Runs): Promise<Cost>
     try {
       // It gets into its stride first.
       await pause(settleMs * 3);
-      for (let turn = 0; turn < turns; turn++) {
+      for (
+        let turn = 0;
+        turn < turns || (turn < turns * mostRounds && verdictOf(cost) === "NOT EXPLAINED");
+        turn++
+      ) {
         const start = await read();
         await pause(msPerTurn);
         const middle = await read();
