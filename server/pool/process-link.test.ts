@@ -2,7 +2,7 @@ import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { clockOf } from "../../test/kit/clocks.ts";
 import { idlePipeline, idleStage } from "../../test/kit/jobs.ts";
-import { lieNames, lyingWorker, wordyWorker } from "../../test/kit/lying-worker.ts";
+import { lieNames, lyingWorker, slowWorker, wordyWorker } from "../../test/kit/lying-worker.ts";
 import { systemClock } from "../clock.ts";
 import { resolveLimits } from "../limits.ts";
 import { BatchJob } from "./batch-job.ts";
@@ -104,6 +104,36 @@ test("a process that has something to tell of each of very many batches is no at
   );
   fill(worker);
   await done.promise;
+  worker.stop("shutdown");
+  await worker.ended();
+});
+
+test("slots that come back from behind a slow batch are used again once each has completed, and nobody is blamed", async () => {
+  const crossings = Array.from({ length: 16 }, () => crossingOfOne());
+  const answered: Crossing[] = [];
+  const waiting: Crossing[] = [];
+  const done = Promise.withResolvers<void>();
+  const worker = await workerOf(slowWorker, {
+    returned: (crossing) => waiting.push(crossing),
+    completed: (from, crossing, slot) => {
+      from.holdSlot(slot, 1);
+      from.releaseSlot(slot);
+      answered.push(crossing);
+      if (answered.length === crossings.length) done.resolve();
+    },
+    // All at once as soon as the slow batch has ended: the others' slots complete right behind it.
+    drained: (from) => {
+      for (const crossing of waiting.splice(0)) from.submit(crossing);
+      from.wake();
+    },
+    dead: () => done.reject(new Error(worker.problem)),
+  });
+  for (const crossing of crossings) worker.submit(crossing);
+  worker.wake();
+  expect(worker.takeBack()).toEqual([]);
+  await done.promise;
+  expect(new Set(answered)).toEqual(new Set(crossings));
+  expect(worker.slotsInUse).toBe(0);
   worker.stop("shutdown");
   await worker.ended();
 });

@@ -336,12 +336,11 @@ export class WorkerHandle {
     }
   }
 
-  /** A slot came back that was not begun. */
+  /** A slot came back that was not begun. It is free once it has completed, empty: until then the process has it. */
   #giveBack(slot: number): void {
     const crossing = this.#running[slot];
     if (crossing === undefined) return;
     this.#running[slot] = undefined;
-    this.#freeSlots.push(slot);
     this.queued--;
     crossing.attempts--;
     this.#events.returned(crossing);

@@ -26,8 +26,16 @@ export const lyingWorker = fileURLToPath(import.meta.url);
 function completed(slot: number, outcome: number, output: Uint8Array, outputLength = output.length): Buffer {
   const segment = new Array<number>(SegmentWord.size).fill(0);
   segment[SegmentWord.outputLength] = outputLength;
-  // Outcome, seven further words of the slot, stages, segments.
-  const words = [slot, outcome, 0, 0, 0, 0, 0, 0, 0, 0, 1, ...segment];
+  return completedWords([slot, outcome, 0, 0, 0, 0, 0, 0, 0, 0, 1, ...segment], output);
+}
+
+/** A slot that was given back, as it completes: empty. */
+function completedEmpty(slot: number): Buffer {
+  return completedWords([slot, Outcome.result, 0, 0, 0, 0, 0, 0, 0, 0, 0], new Uint8Array(0));
+}
+
+/** @param words - slot, outcome, seven further words of the slot, stages, segments, and words of each segment */
+function completedWords(words: readonly number[], output: Uint8Array): Buffer {
   const frame = newFrame(FromChild.completed, words.length * 4 + 16 + output.length);
   for (const [index, word] of words.entries()) frame.writeInt32LE(word, frameHeadBytes + index * 4);
   frame.fill(0, frameHeadBytes + words.length * 4, frameHeadBytes + words.length * 4 + 16);
@@ -71,6 +79,9 @@ const wordy = (slot: number): readonly Buffer[] => [
   completed(slot, Outcome.result, oneEmpty),
 ];
 
+/** What an honest worker says. */
+const honest = (slot: number): readonly Buffer[] => [completed(slot, Outcome.result, oneEmpty)];
+
 function reportOf(slot: number): Buffer {
   return jsonFrame(FromChild.message, { type: "report", slot, failures: [], samples: [], matters: [] });
 }
@@ -80,18 +91,36 @@ const zeros = new Array<number>(9).fill(0);
 /** In place of a lie: tells all that it may. */
 export const wordyWorker = "wordy";
 
+/** In place of a lie: keeps its first slot until all are asked back, and then gives the others back and ends them all at once. */
+export const slowWorker = "slow";
+
+/** What a slow worker sends when it is asked for what it has not begun, of these slots. */
+function* givenBack([begun, ...others]: readonly number[]): Generator<Buffer> {
+  for (const slot of others) yield wordsFrame(FromChild.returned, slot);
+  const ended = begun === undefined ? [] : [completed(begun, Outcome.result, oneEmpty)];
+  yield Buffer.concat([...ended, ...others.map(completedEmpty)]);
+}
+
 /** The names of the lies. */
 export const lieNames = Object.keys(lies);
 
 if (process.argv[1] === lyingWorker) {
   const socket = new Socket({ fd: childFiles.frames, readable: true, writable: true });
-  const lie = process.argv[2] === wordyWorker ? wordy : lies[process.argv[2] ?? ""];
+  const lie = lies[process.argv[2] ?? ""] ?? (process.argv[2] === wordyWorker ? wordy : honest);
+  let kept: number[] | undefined = process.argv[2] === slowWorker ? [] : undefined;
   const reader = new FrameReader(
     () => Number.MAX_SAFE_INTEGER,
     (type, payload) => {
       if (type === ToChild.start) socket.write(newFrame(FromChild.ready, 0));
-      if (type === ToChild.submit)
-        for (const frame of lie?.(payload.readInt32LE(0)) ?? []) socket.write(frame);
+      if (type === ToChild.submit) {
+        const slot = payload.readInt32LE(0);
+        if (kept !== undefined) kept.push(slot);
+        else for (const frame of lie(slot)) socket.write(frame);
+      }
+      if (type === ToChild.recall && kept !== undefined) {
+        for (const frame of givenBack(kept)) socket.write(frame);
+        kept = undefined;
+      }
     },
   );
   socket.on("data", (chunk: Buffer) => reader.push(chunk));
