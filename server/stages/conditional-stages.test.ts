@@ -198,3 +198,51 @@ test("large buffers are let go after their batch", async () => {
   shape(pipeline, ["!ma", "b"]);
   expect(pipeline.runner.bytes.length).toBeLessThan(400_000);
 });
+
+describe("batches of any size follow each other in one worker", () => {
+  /** A batch of so many records, every `step`th of which, from the first or from the last, is run. */
+  function sized(records: number, step: number, fromLast: boolean): string[] {
+    return Array.from({ length: records }, (_, index) => {
+      const run = (fromLast ? records - 1 - index : index) % step === 0;
+      return run ? `!m${index}` : `${index}`;
+    });
+  }
+
+  function expectDone(pipeline: LocalPipeline, values: string[]): void {
+    const outputs = values.map((value) => value.replace("!m", ""));
+    expect(shape(pipeline, values)).toEqual({
+      values: outputs,
+      fanout: outputs.map(() => 1),
+      failures: [],
+    });
+  }
+
+  test.each([
+    [10, 1_024],
+    [1_025, 2_048],
+    [2_049, 4_096],
+    [4_097, 8_192],
+  ])("%d records, then %d", async (before, records) => {
+    for (const fromLast of [true, false]) {
+      const pipeline = await program();
+      expectDone(pipeline, sized(before, 3, fromLast));
+      expectDone(pipeline, sized(records, 3, fromLast));
+      expectDone(pipeline, sized(before, 3, fromLast));
+    }
+  });
+
+  test("around the powers of two", async () => {
+    const size = fc.constantFrom(1, 10, ...[1_024, 2_048, 4_096].flatMap((at) => [at - 1, at, at + 1]));
+    const sizes = fc.array(fc.tuple(size, fc.integer({ min: 2, max: 700 }), fc.boolean()), {
+      minLength: 1,
+      maxLength: 4,
+    });
+    await fc.assert(
+      fc.asyncProperty(sizes, async (batches) => {
+        const pipeline = await program();
+        for (const [records, step, fromLast] of batches) expectDone(pipeline, sized(records, step, fromLast));
+      }),
+      { numRuns: 40 },
+    );
+  }, 60_000);
+});

@@ -41,10 +41,9 @@ export class Selection {
 
   /** Asks the condition of each record of a batch that was checked before. @returns for how many it holds */
   select(condition: Condition, bytes: Uint8Array, start: number, end: number, records: number): number {
-    if (this.#chosen.length < records) {
-      this.#chosen = new Uint8Array(roomFor(records));
-      this.#starts = new Uint32Array(roomFor(records + 1));
-    }
+    if (this.#chosen.length < records) this.#chosen = new Uint8Array(roomFor(records));
+    // One more than records: at a power of two it grows where the other does not.
+    if (this.#starts.length <= records) this.#starts = new Uint32Array(roomFor(records + 1));
     const cursor = this.#cursor;
     cursor.reset(bytes, start, end);
     let count = 0;
