@@ -41,12 +41,17 @@ export interface DataPath {
 /** Makes and wires the parts. */
 export function makeDataPath(options: DataPathOptions): DataPath {
   const { limits, clock, logger, stats } = options;
-  const breakers = new Breakers(clock, stats, (module, digest, from, to) => {
-    logger.warn({ module, digest, from, to }, "a breaker changed");
-    if (to === "open") registry.rollouts.breakerOpened(digest);
-    options.tracer.breakerChanged(module, digest, from, to);
-    options.health.changed();
-  });
+  const breakers = new Breakers(
+    clock,
+    stats,
+    (module, digest, from, to) => {
+      logger.warn({ module, digest, from, to }, "a breaker changed");
+      if (to === "open") registry.rollouts.breakerOpened(digest);
+      options.tracer.breakerChanged(module, digest, from, to);
+      options.health.changed();
+    },
+    () => options.health.changed(),
+  );
   const offenders = makeOffenders(options, {
     othersWait: (crossing) => places.othersWait(crossing),
     nobodyConfined: () => places.closeLane(),

@@ -10,12 +10,12 @@ import type { BreakerSpec } from "../bridge/pipeline-spec.ts";
 export type BreakerState =
   | { readonly t: "closed" }
   | { readonly t: "open"; readonly untilMs: number }
-  | { readonly t: "half_open"; readonly successes: number; readonly probing: boolean };
+  | { readonly t: "half_open"; readonly successes: number; readonly probe: symbol | undefined };
 
-/** What a call may do: run, run as the one probe of a half-open breaker, or not at all. */
+/** What a call may do: run, run as the one probe of a half-open breaker, which knows it again by `probe`, or not at all. */
 export type Permission =
   | { readonly t: "run" }
-  | { readonly t: "probe" }
+  | { readonly t: "probe"; readonly probe: symbol }
   | { readonly t: "refused"; readonly retryAfterMs: number };
 
 /** The strictest of several policies, field by field. */
@@ -30,7 +30,9 @@ export function strictest(specs: readonly [BreakerSpec, ...BreakerSpec[]]): Brea
 }
 
 const run: Permission = { t: "run" };
-const probe: Permission = { t: "probe" };
+
+/** While a probe is out, others are told to come again after so many milliseconds at most. */
+const maxProbeWaitMs = 1_000;
 
 /** The breaker of one module version. Owns no timer: time comes with each call. */
 export class Breaker {
@@ -40,6 +42,8 @@ export class Breaker {
   #calls: Uint8Array;
   #next = 0;
   #faults = 0;
+  /** Since when it has been closed. */
+  #closedSinceMs = Number.NEGATIVE_INFINITY;
   readonly #onChange: (from: BreakerState["t"], to: BreakerState["t"]) => void;
 
   /** @param onChange - told of every transition */
@@ -65,46 +69,58 @@ export class Breaker {
     this.#spec = spec;
   }
 
+  /** For how long calls are refused from now on, in milliseconds; undefined where one may run, as a probe or otherwise. */
+  refusedForMs(nowMs: number): number | undefined {
+    const state = this.#state;
+    if (state.t === "open" && nowMs < state.untilMs) return state.untilMs - nowMs;
+    if (state.t === "half_open" && state.probe !== undefined)
+      return Math.min(this.#spec.openMs, maxProbeWaitMs);
+    return undefined;
+  }
+
   /** May a call run? A `probe` must be followed by {@link record} or {@link abandonProbe}. */
   ask(nowMs: number): Permission {
     const state = this.#state;
-    switch (state.t) {
-      case "closed":
-        return run;
-      case "open":
-        if (nowMs < state.untilMs) return { t: "refused", retryAfterMs: state.untilMs - nowMs };
-        this.#change({ t: "half_open", successes: 0, probing: true });
-        return probe;
-      case "half_open":
-        if (state.probing) return { t: "refused", retryAfterMs: Math.min(this.#spec.openMs, 1_000) };
-        this.#state = { ...state, probing: true };
-        return probe;
-    }
+    if (state.t === "closed") return run;
+    const retryAfterMs = this.refusedForMs(nowMs);
+    if (retryAfterMs !== undefined) return { t: "refused", retryAfterMs };
+    const probe = Symbol("probe");
+    if (state.t === "open") this.#change({ t: "half_open", successes: 0, probe });
+    else this.#state = { ...state, probe };
+    return { t: "probe", probe };
   }
 
-  /** A call has ended. Calls that were let through before the breaker opened do not close it. */
-  record(fault: boolean, wasProbe: boolean, nowMs: number): void {
-    if (wasProbe) this.#recordProbe(fault, nowMs);
-    else if (this.#state.t === "closed") this.#recordCall(fault, nowMs);
+  /**
+   * A call has ended. Calls that were let through before the breaker opened neither close it nor, once it is closed, open
+   * it again: they tell of a time that is over.
+   *
+   * @param probe - what {@link ask} gave, where the call was a probe
+   * @param startedMs - when the call began
+   */
+  record(fault: boolean, probe: symbol | undefined, startedMs: number, nowMs: number): void {
+    if (probe !== undefined) this.#recordProbe(fault, probe, nowMs);
+    else if (this.#state.t === "closed" && startedMs >= this.#closedSinceMs) this.#recordCall(fault, nowMs);
   }
 
   /** A probe has ended without telling anything: it was cancelled, say. */
-  abandonProbe(): void {
-    if (this.#state.t === "half_open") this.#state = { ...this.#state, probing: false };
+  abandonProbe(probe: symbol): void {
+    if (this.#state.t === "half_open" && this.#state.probe === probe)
+      this.#state = { ...this.#state, probe: undefined };
   }
 
-  #recordProbe(fault: boolean, nowMs: number): void {
-    if (this.#state.t !== "half_open") return;
+  #recordProbe(fault: boolean, probe: symbol, nowMs: number): void {
+    if (this.#state.t !== "half_open" || this.#state.probe !== probe) return;
     if (fault) {
       this.#open(nowMs);
       return;
     }
     const successes = this.#state.successes + 1;
     if (successes < this.#spec.probes) {
-      this.#state = { t: "half_open", successes, probing: false };
+      this.#state = { t: "half_open", successes, probe: undefined };
       return;
     }
     this.#forget(this.#spec.window);
+    this.#closedSinceMs = nowMs;
     this.#change({ t: "closed" });
   }
 

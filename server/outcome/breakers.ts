@@ -21,21 +21,24 @@ export type OnBreakerChange = (
   to: BreakerState["t"],
 ) => void;
 
-/** One breaker a module version, bounded by the stages of the pipelines that serve. */
+/** One breaker a module version. Only what serves is asked for permission, and told of. */
 export class Breakers {
   readonly #clock: Clock;
   readonly #stats: Stats;
   readonly #onChange: OnBreakerChange;
+  readonly #onProbe: () => void;
   readonly #breakers = new Map<string, Breaker>();
   /** By module, the policy of each stage of each pipeline that runs or ran it. */
   readonly #policies = new Map<string, Map<string, BreakerSpec>>();
   /** Pipelines whose stages have theirs: policies are taken on once. */
   readonly #known = new WeakSet<PipelineSpec>();
 
-  constructor(clock: Clock, stats: Stats, onChange: OnBreakerChange) {
+  /** @param onProbe - told when a half-open breaker has let a probe through, or lets another one through from now on */
+  constructor(clock: Clock, stats: Stats, onChange: OnBreakerChange, onProbe: () => void) {
     this.#clock = clock;
     this.#stats = stats;
     this.#onChange = onChange;
+    this.#onProbe = onProbe;
   }
 
   /** The state of a module version's breaker. */
@@ -44,14 +47,16 @@ export class Breakers {
   }
 
   /**
-   * Until when an open breaker refuses calls; undefined for one that would let a call run, as a probe or otherwise.
+   * Until when a breaker refuses calls; undefined for one that would let a call run, as a probe or otherwise. While a
+   * probe is out nobody knows until when, and it is a guess.
    *
    * @param spec - the pipeline for which that is asked: its policies are taken on first
    */
   refusedUntilMs(digest: string, spec: PipelineSpec | undefined): number | undefined {
     if (spec !== undefined && !this.#known.has(spec)) this.#meet(spec);
-    const state = this.#breakers.get(digest)?.state;
-    return state?.t === "open" && this.#clock.nowMs() < state.untilMs ? state.untilMs : undefined;
+    const nowMs = this.#clock.nowMs();
+    const refusedMs = this.#breakers.get(digest)?.refusedForMs(nowMs);
+    return refusedMs === undefined ? undefined : nowMs + refusedMs;
   }
 
   /** Forgets the breaker of a module that was unloaded. */
@@ -67,6 +72,7 @@ export class Breakers {
    * @returns the error to answer it with, or undefined
    */
   admit(crossing: Crossing): LeatError | undefined {
+    if (crossing.purpose !== "serve") return undefined;
     const { spec } = crossing.pipeline;
     if (!this.#known.has(spec)) this.#meet(spec);
     this.#withdraw(crossing);
@@ -77,10 +83,11 @@ export class Breakers {
       const breaker = this.#breakers.get(digest);
       if (breaker === undefined || breaker.state.t === "closed") continue;
       // A module that stands twice in a pipeline is tried once.
-      if (crossing.probes.includes(digest)) continue;
+      if (probeOf(crossing, digest) !== undefined) continue;
       const permission = breaker.ask(this.#clock.nowMs());
       if (permission.t === "probe") {
-        crossing.probes = [...crossing.probes, digest];
+        crossing.probes = [...crossing.probes, { digest, probe: permission.probe }];
+        this.#onProbe();
       } else if (permission.t === "refused") {
         // A stage with a condition may have no record to run, so only those that it has fail.
         if (onFailure === "fail" && when === undefined) {
@@ -113,21 +120,26 @@ export class Breakers {
 
   /** A stage has brought its worker down. */
   fault(crossing: Crossing, stage: number): void {
+    if (crossing.purpose !== "serve") return;
     const breaker = this.#breakers.get(crossing.pipeline.spec.stages[stage]?.digest ?? "");
     if (breaker !== undefined) this.#tell(crossing, stage, breaker, true);
   }
 
   /** The crossing will not tell anything more: probes that it was are over. */
   abandon(crossing: Crossing): void {
-    for (const digest of crossing.probes) this.#breakers.get(digest)?.abandonProbe();
-    if (crossing.probes.length > 0) crossing.probes = [];
+    if (crossing.probes.length === 0) return;
+    for (const { digest, probe } of crossing.probes) this.#breakers.get(digest)?.abandonProbe(probe);
+    crossing.probes = [];
+    this.#onProbe();
   }
 
   #tell(crossing: Crossing, stage: number, breaker: Breaker, fault: boolean): void {
     const digest = crossing.pipeline.spec.stages[stage]?.digest ?? "";
-    const wasProbe = crossing.probes.includes(digest);
-    breaker.record(fault, wasProbe, this.#clock.nowMs());
-    if (wasProbe) crossing.probes = crossing.probes.filter((other) => other !== digest);
+    const probe = probeOf(crossing, digest);
+    breaker.record(fault, probe, crossing.startedMs, this.#clock.nowMs());
+    if (probe === undefined) return;
+    crossing.probes = crossing.probes.filter((other) => other.probe !== probe);
+    this.#onProbe();
   }
 
   /** What an open breaker excluded before holds for that run only. */
@@ -182,4 +194,10 @@ export class Breakers {
       }
     }
   }
+}
+
+/** What a breaker knows a crossing by that tries it; undefined where it does not. */
+function probeOf({ probes }: Crossing, digest: string): symbol | undefined {
+  for (const probe of probes) if (probe.digest === digest) return probe.probe;
+  return undefined;
 }

@@ -64,8 +64,10 @@ export class Completion {
     }
     const stats =
       crossing.purpose === "serve" ? this.#stats.pipeline(crossing.pipeline.spec.name) : uncounted;
-    if (crossing.purpose === "serve") this.#accounting.completed(stats, worker, crossing, slot);
-    if (crossing.purpose === "serve") this.#breakers.completed(worker, crossing, slot);
+    if (crossing.purpose === "serve") {
+      this.#accounting.completed(stats, worker, crossing, slot);
+      this.#breakers.completed(worker, crossing, slot);
+    } else this.#breakers.abandon(crossing);
     const { arm } = crossing.pipeline;
     if (arm !== undefined && crossing.purpose !== "warm-up") countArm(arm, worker, crossing, slot);
     worker.holdSlot(slot, crossing.jobs.length);
@@ -125,6 +127,7 @@ export class Completion {
 
   /** A warm-up or a shadow has stopped its worker: it is not run again. */
   abandonWarmUp(crossing: Crossing): void {
+    this.#breakers.abandon(crossing);
     const last = crossing.exclusions.at(-1);
     const problem =
       last === undefined

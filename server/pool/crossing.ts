@@ -34,7 +34,13 @@ export interface SlotCanceller {
 /** Most crossings never exclude anything. */
 const noExclusions: readonly CrossingExclusion[] = [];
 
-const noProbes: readonly string[] = [];
+/** A module whose half-open breaker a crossing tries, and by what the breaker knows the try again. */
+export interface CrossingProbe {
+  readonly digest: string;
+  readonly probe: symbol;
+}
+
+const noProbes: readonly CrossingProbe[] = [];
 
 /** One or more jobs of one pipeline that run together. */
 export class Crossing {
@@ -61,8 +67,8 @@ export class Crossing {
   cancelledMs: number | undefined = undefined;
   /** Records that stopped a worker before. */
   exclusions: readonly CrossingExclusion[] = noExclusions;
-  /** Digests of modules whose half-open breakers this crossing tries. */
-  probes: readonly string[] = noProbes;
+  /** Modules whose half-open breakers this crossing tries. */
+  probes: readonly CrossingProbe[] = noProbes;
   report: CrossingReport | undefined = undefined;
   #worker: SlotCanceller | undefined = undefined;
   #slot = -1;

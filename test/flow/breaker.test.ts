@@ -1,9 +1,12 @@
 import type { ServiceError } from "@grpc/grpc-js";
+import { RolloutMode } from "@leat/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../server/clock.ts";
 import { callFailure } from "../kit/call-error.ts";
+import { moduleBytes } from "../kit/modules.ts";
 import { request, shapeOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
+import { until } from "../kit/until.ts";
 
 let kit: TestServer;
 
@@ -87,4 +90,32 @@ test("a module that stands twice in a pipeline recovers as well", async () => {
   await call("ab");
   await call("ab");
   expect(await breakerOf("twice")).toBe("closed");
+});
+
+test("a shadow neither tries a half-open breaker nor tells it of faults", async () => {
+  await kit.load("before", "marked", "1");
+  const wasm = Buffer.concat([await moduleBytes("marked"), Buffer.from([0, 2, 1, 122])]);
+  await kit.leat.modules.loadModule({ name: "before", version: "2", wasm, noActivate: true });
+  await kit.load("after", Buffer.concat([await moduleBytes("program"), Buffer.from([0, 2, 1, 122])]));
+  await kit.put("shadowed", [
+    { module: "before", breaker: { disabled: true } },
+    { module: "after", breaker: nervous },
+  ]);
+  const call = (value: string) => kit.raw.transform(request("shadowed", value));
+  const stateOf = async () => (await kit.pipelineMetrics("shadowed")).stages[1]?.breaker;
+  await kit.leat.modules.startRollout({ reference: "before@2", mode: RolloutMode.SHADOW, share: 1 });
+  const { shadow } = kit.server.registry.rollouts.get("before");
+  await call("t");
+  await until(() => shadow.compared === 1, "the shadow has run");
+  expect(await stateOf()).toBe("closed");
+  await call("t");
+  expect(await stateOf()).toBe("open");
+  await until(() => shadow.compared === 2, "the shadow has run");
+  clock.aheadMs += nervous.openMs;
+  await call("a");
+  await until(() => shadow.compared === 3, "the shadow has run");
+  expect(await stateOf()).toBe("half_open");
+  await call("a");
+  expect(await stateOf()).toBe("closed");
+  await kit.leat.modules.abortRollout({ name: "before" });
 });

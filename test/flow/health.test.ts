@@ -133,6 +133,22 @@ test("a pipeline whose breaker refuses calls does not serve, and does again by i
   await watch.ended;
 });
 
+test("a pipeline whose breaker lets nothing through but a probe that runs does not serve until that has ended", async () => {
+  await kit.put("quick", [{ module: "quick", breaker: { ...nervous(20), probes: 2 } }]);
+  for (let fault = 0; fault < 2; fault++) await kit.raw.transform(request("quick", "%"));
+  const watch = new HealthWatch(transport, "pipeline/quick");
+  await watch.says("SERVING");
+  const probe = kit.raw.begin(request("quick", "~"));
+  await watch.says("NOT_SERVING");
+  probe.cancel();
+  await probe.response.catch(() => undefined);
+  await watch.says("SERVING");
+  watch.close();
+  await watch.ended;
+  while ((await kit.pipelineMetrics("quick")).stages[0]?.breaker !== "closed")
+    await kit.raw.transform(request("quick", "a")).catch(() => undefined);
+});
+
 test("a pipeline that runs without the stage whose breaker is open serves", async () => {
   await kit.put("quick", [{ module: "quick", breaker: nervous(60_000), onFailure: 3 }]);
   for (let fault = 0; fault < 2; fault++) await kit.raw.transform(request("quick", "%"));
