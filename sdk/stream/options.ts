@@ -42,7 +42,10 @@ export interface StreamOptions {
   reconnect?: ReconnectOptions;
   /** How often to send one batch that the server answered with an error and a time to wait. Default 8. */
   maxBatchAttempts?: number;
-  /** Names the stream across reconnects. Default: a random name. At most 128 bytes. */
+  /**
+   * Names the stream across reconnects: a record that is the same at the same place of a stream of this name makes no second dead letter.
+   * A name of its own for each stream keeps equal records of different ones apart. Default: a random name. At most 128 bytes.
+   */
   streamId?: string;
 }
 

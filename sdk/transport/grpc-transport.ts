@@ -125,6 +125,9 @@ function deadlineOf(timeoutMs: number | undefined): Date | undefined {
 
 /** How servers are told that a call was tried before. Source: gRPC proposal A6, "client retries". */
 const attemptsHeader = "grpc-previous-rpc-attempts";
+/** How the server knows a transform that it ran before, and keeps no second dead letter of a record. */
+const callIdHeader = "leat-call-id";
+const transformMethod = "leat.v1.TransformService/Transform";
 
 function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl: string): Transport["unary"] {
   const { interceptors } = options;
@@ -138,12 +141,17 @@ function unaryOf(settings: CallSettings, options: GrpcTransportOptions, baseUrl:
     signal: AbortSignal | undefined,
   ): Promise<UnaryResponse<I, O>> => {
     const deadline = deadlineOf(timeoutMs);
+    const name = methodPath(method).slice(1);
+    const callId = name === transformMethod ? crypto.randomUUID() : undefined;
     const attempt = async (before: number): Promise<UnaryResponse<I, O>> => {
       const request = await callRequest(settings, header, deadline, signal);
-      if (before > 0) request.metadata.set(attemptsHeader, String(before));
+      const { metadata } = request;
+      if (before > 0) metadata.set(attemptsHeader, String(before));
+      // A caller that sends calls again by itself has its own.
+      if (callId !== undefined && metadata.get(callIdHeader).length === 0) metadata.set(callIdHeader, callId);
       return callUnary(settings, method, input, request);
     };
-    if (!retrier?.repeats(methodPath(method).slice(1))) return attempt(0);
+    if (!retrier?.repeats(name)) return attempt(0);
     return retrier.run({ deadline, signal }, attempt);
   };
   return async (method, signal, timeout, header, input, contextValues) => {

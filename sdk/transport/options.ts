@@ -76,7 +76,7 @@ export interface KeepaliveOptions {
  * that long, and up to a fifth longer. One that failed with one of `codes` and without such a time waits for growing times.
  *
  * Only methods that may run twice without harm are tried again. A transform is such a method: Leat gives its result to the caller alone and keeps
- * nothing of it but dead letters, and a refused batch has made none. Streams are not retried here: `Leat.stream` resumes them instead.
+ * nothing of it but dead letters, and of these no second one: all tries of a call carry the same random `leat-call-id`, unless the call's headers have one. Streams are not retried here: `Leat.stream` resumes them instead.
  *
  * @example
  * import { Code, Leat, type RetryOptions } from "@leat/sdk";

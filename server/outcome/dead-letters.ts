@@ -44,7 +44,7 @@ function draft(job: BatchJob, letter: LetterOf, record: Uint8Array, nowMs: numbe
   const { spec } = job.pipeline;
   const stage = spec.stages[matter.stage];
   return {
-    id: idOf(job, letter),
+    id: idOf(job, letter, record),
     timeMs: Math.floor(nowMs),
     pipeline: spec.name,
     stage: stage?.name ?? "",
@@ -63,9 +63,14 @@ function draft(job: BatchJob, letter: LetterOf, record: Uint8Array, nowMs: numbe
   };
 }
 
-/** A record of a named stream always has the same id, so that a batch that is sent again adds no letter. */
-function idOf(job: BatchJob, { index, place, matter }: LetterOf): string {
-  if (job.streamId === "") return randomUUID();
-  const place64 = JSON.stringify([job.streamId, job.sequence, index, matter.stage, place]);
-  return createHash("sha256").update(place64).digest("hex").slice(0, 32);
+/**
+ * A record that is sent again at its place of a named stream, or of a call that has an id, has the same id, so that it adds no letter.
+ * A stream's name is no proof that it is the same stream: others take it too, and a producer that starts anew counts from 1
+ * again. So the id is also that of who sent the record, of its pipeline, and of its bytes.
+ */
+function idOf(job: BatchJob, { index, place, matter }: LetterOf, record: Uint8Array): string {
+  const { sender, streamId, callId, sequence, pipeline } = job;
+  if (streamId === "" && callId === "") return randomUUID();
+  const origin = [sender, pipeline.spec.name, streamId, callId, sequence, index, matter.stage, place];
+  return createHash("sha256").update(JSON.stringify(origin)).update(record).digest("hex").slice(0, 32);
 }

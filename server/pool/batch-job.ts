@@ -49,6 +49,10 @@ export class BatchJob {
   readonly sequence: number;
   /** The name of its stream, or empty. */
   readonly streamId: string;
+  /** What its call is known by when it is sent again; empty in streams, and where the caller gave nothing. */
+  readonly callId: string;
+  /** The name of the principal that sent it; empty where that is of no account. */
+  readonly sender: string;
   /** The crossing that runs it, while one does. */
   crossing: Crossing | undefined = undefined;
   /** What deals with its failures, after its run. */
@@ -77,6 +81,8 @@ export class BatchJob {
       readonly mergeable: boolean;
       readonly sequence: number;
       readonly streamId: string;
+      readonly callId?: string;
+      readonly sender?: string;
     },
     admittedMs: number,
   ) {
@@ -88,6 +94,8 @@ export class BatchJob {
     this.mergeable = batch.mergeable;
     this.sequence = batch.sequence;
     this.streamId = batch.streamId;
+    this.callId = batch.callId ?? "";
+    this.sender = batch.sender ?? "";
     this.admittedMs = admittedMs;
     pipeline.hold();
   }

@@ -23,7 +23,7 @@ import type { Engine } from "./engine.ts";
 import type { Reply } from "./reply.ts";
 import type { StreamView } from "./request-view.ts";
 import { StreamSession } from "./stream-session.ts";
-import { startTransform } from "./transform-call.ts";
+import { callIdHeader, startTransform } from "./transform-call.ts";
 
 /** TransformService for a Connect router. */
 export function connectTransformService(engine: Engine): ServiceImpl<typeof TransformService> {
@@ -38,6 +38,7 @@ export function connectTransformService(engine: Engine): ServiceImpl<typeof Tran
         end: bytes.length,
         traceparent: requestHeader.get("traceparent") ?? undefined,
         tracestate: requestHeader.get("tracestate") ?? undefined,
+        callId: requestHeader.get(callIdHeader) ?? undefined,
         leftMs: context.timeoutMs(),
         principal: principalOf(context),
       };

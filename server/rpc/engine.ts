@@ -34,6 +34,10 @@ export interface Incoming {
   readonly sequence: number;
   /** The name of its stream, or empty. */
   readonly streamId: string;
+  /** What its call is known by when it is sent again, or empty. */
+  readonly callId: string;
+  /** The name of the principal that sent it. */
+  readonly sender: string;
 }
 
 /**

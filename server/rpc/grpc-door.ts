@@ -34,7 +34,7 @@ import {
 } from "./request-view.ts";
 import { StreamSession } from "./stream-session.ts";
 import { grpcCredentials } from "./tls-credentials.ts";
-import { startTransform } from "./transform-call.ts";
+import { callIdHeader, startTransform } from "./transform-call.ts";
 
 const service = "/leat.v1.TransformService";
 
@@ -159,6 +159,7 @@ function transform(
     const { target, bytes, start, end } = view;
     const [traceparent] = call.metadata.get("traceparent");
     const [tracestate] = call.metadata.get("tracestate");
+    const [callId] = call.metadata.get(callIdHeader);
     const cancel = startTransform(
       engine,
       {
@@ -168,6 +169,7 @@ function transform(
         end,
         traceparent: traceparent?.toString(),
         tracestate: tracestate?.toString(),
+        callId: callId?.toString(),
         leftMs: Number(call.getDeadline()) - Date.now(),
         principal: engine.gate && senderOf(call.metadata),
       },

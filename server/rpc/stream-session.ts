@@ -188,14 +188,18 @@ export class StreamSession implements BatchOwner {
       return;
     }
     const { bytes, start, end, traceparent } = view;
-    const job = this.#engine.submit(
-      "batch",
-      this,
-      pipeline,
-      { bytes, start, end, mergeable: false, sequence: view.sequence, streamId: this.#streamId },
-      traceparent === "" ? undefined : traceparent,
-      undefined,
-    );
+    const incoming = {
+      bytes,
+      start,
+      end,
+      mergeable: false,
+      sequence: view.sequence,
+      streamId: this.#streamId,
+      callId: "",
+      sender: this.#principal.name,
+    };
+    const parent = traceparent === "" ? undefined : traceparent;
+    const job = this.#engine.submit("batch", this, pipeline, incoming, parent, undefined);
     this.#jobs.add(job);
   }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Target } from "@leat/proto";
-import type { Principal } from "../access/principal.ts";
+import { anonymous, type Principal } from "../access/principal.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { BatchJob, BatchOwner, BatchResult } from "../pool/batch-job.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
@@ -24,11 +24,18 @@ export interface TransformCall {
   readonly tracestate: string | undefined;
   /** How long the caller waits from now on, in milliseconds. Default: as long as it takes. */
   readonly leftMs?: number | undefined;
+  /** What the caller gave as {@link callIdHeader}. Default: nothing. */
+  readonly callId?: string | undefined;
   /** Whether the batch is a dead letter, which makes no other one. Default: no. */
   readonly replayed?: boolean;
   /** Who calls; undefined where that was checked already. */
   readonly principal?: Principal | undefined;
 }
+
+/** The metadata with which a client names a call, the same each time that it sends it, so that a record of it makes one dead letter. */
+export const callIdHeader = "leat-call-id";
+/** As of a stream's name. */
+const maxCallIdBytes = 128;
 
 const cursor = new Cursor();
 
@@ -61,7 +68,17 @@ export function startTransform(
       },
     };
     const mergeable = pipeline.mergesCalls && isSmall(engine, call, records);
-    const batch = { bytes, start, end, mergeable, sequence: 0, streamId: "" };
+    const sender = (call.principal ?? anonymous).name;
+    const batch = {
+      bytes,
+      start,
+      end,
+      mergeable,
+      sequence: 0,
+      streamId: "",
+      callId: call.callId ?? "",
+      sender,
+    };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
     if (call.replayed === true) job.replayed = true;
   };
@@ -86,6 +103,10 @@ export function startTransform(
 function check(engine: Engine, call: TransformCall): number {
   if (call.principal !== undefined) engine.checkTarget(call.principal, call.target);
   engine.checkServing();
+  if (call.callId !== undefined && Buffer.byteLength(call.callId) > maxCallIdBytes) {
+    const problem = `longer than ${maxCallIdBytes} bytes`;
+    throw leatError("REQUEST_INVALID", { field: callIdHeader, problem });
+  }
   return checkBatch(engine, call);
 }
 

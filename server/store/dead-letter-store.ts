@@ -14,7 +14,7 @@ import { StoreClient } from "./store-client.ts";
 
 /** A dead letter as the data path hands it over. */
 export interface DeadLetterDraft {
-  /** Unique; the same record of the same stream has the same id, so that a batch that is sent again adds no letter. */
+  /** Unique; a record that is sent again at its place has the same id, so that it adds no letter. */
   readonly id: string;
   /** When it failed, in milliseconds since the Unix epoch. */
   readonly timeMs: number;

@@ -12,13 +12,14 @@ import { beside } from "./beside-case.ts";
 import { breakers } from "./breaker-case.ts";
 import { workerLoss } from "./guest-cases.ts";
 import { cuts, kills, slowReader, stalls } from "./process-cases.ts";
-import { loadKills, replayKills, startKills } from "./restart-cases.ts";
+import { loadKills, replayKills, startKills, unaryKills } from "./restart-cases.ts";
 import { clockJumps, fullDisk, unhedged } from "./surroundings-cases.ts";
 
 const cases = {
   kills,
   startKills,
   loadKills,
+  unaryKills,
   replayKills,
   aborting,
   cuts,

@@ -101,6 +101,33 @@ export async function loadKills({ random, kills }: FaultOrder): Promise<string> 
   );
 }
 
+/** Kills the server under unary calls whose records become letters: what the client sends again makes no second one. */
+export async function unaryKills({ random, kills }: FaultOrder): Promise<string> {
+  await using server = await serve("--limit", "maxRestarts=1000");
+  const retry = { maxAttempts: 100, budget: { tokens: 100_000 } };
+  await using leat = new Leat({ address: server.serve.address, retry });
+  const ids: string[] = [];
+  let calls = 0;
+  for (let round = 0; round < rounds(kills); round++) {
+    let over = false;
+    const killed = delay(random.between(5, 300))
+      .then(() => killAndWait(server))
+      .finally(() => {
+        over = true;
+      });
+    const caller = async (): Promise<void> => {
+      while (!over) {
+        const { failures } = await leat.transform("kept", [{ value: "a1" }, { value: "x" }]);
+        ids.push(...failures.map(({ deadLetterId }) => deadLetterId));
+        calls++;
+      }
+    };
+    await Promise.all([killed, ...Array.from({ length: 8 }, caller)]);
+  }
+  await checkDeadLetters(server, ids, calls);
+  return `${rounds(kills)} kills under ${calls} unary calls, each with a record that became a dead letter: none twice`;
+}
+
 /** Kills the server while letters are run again that fail again: each stays, once. */
 export async function replayKills({ random, kills }: FaultOrder): Promise<string> {
   await using server = await serve("--limit", "maxRestarts=1000");

@@ -1,19 +1,26 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { RecordSchema } from "@leat/sdk";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { Leat, RecordSchema, TransformService } from "@leat/sdk";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { DeadLetterDraft, DeadLetterSink } from "../../server/store/dead-letter-store.ts";
+import { failureOf } from "../kit/call-error.ts";
 import { request, shapeOf } from "../kit/records.ts";
+import { SilentProxy } from "../kit/silent-proxy.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 
 /** Keeps letters in an array, or refuses them. */
 class Drawer implements DeadLetterSink {
   letters: DeadLetterDraft[] = [];
   broken = false;
+  /** Called when letters are kept, before their batch is answered. */
+  onKept: () => void = () => {};
 
   async write(letters: readonly DeadLetterDraft[]): Promise<void> {
     if (this.broken) throw new Error("the drawer is stuck");
     const known = new Set(this.letters.map(({ id }) => id));
     this.letters.push(...letters.filter(({ id }) => !known.has(id)));
+    this.onKept();
   }
 }
 
@@ -22,6 +29,7 @@ const drawer = new Drawer();
 
 beforeAll(async () => {
   kit = await startTestServer({
+    http: true,
     modules: { program: "program" },
     pipelines: {
       kept: [
@@ -36,6 +44,7 @@ beforeAll(async () => {
 beforeEach(() => {
   drawer.letters = [];
   drawer.broken = false;
+  drawer.onKept = () => {};
 });
 
 afterAll(async () => {
@@ -78,6 +87,51 @@ test("a record of a named stream has the same letter however often it is sent", 
   }
   expect(drawer.letters).toHaveLength(1);
   expect(drawer.letters[0]).toMatchObject({ streamId: "orders", sequence: 1, index: 1 });
+});
+
+test("a producer that starts anew under the same stream's name loses no letter", async () => {
+  const ids = new Set<string>();
+  for (const value of ["x", "xx", "x"]) {
+    for await (const result of kit.leat.stream("kept", [[{ value }]], { streamId: "orders" }))
+      ids.add(result.failures[0]?.deadLetterId ?? "");
+  }
+  expect(drawer.letters.map(({ record }) => recordValue(record))).toEqual(["x", "xx"]);
+  expect([...ids]).toEqual(drawer.letters.map(({ id }) => id));
+});
+
+test("a unary call whose connection breaks between letter and answer makes one letter", async () => {
+  await using proxy = new SilentProxy(kit.address);
+  await using leat = new Leat(await proxy.listen());
+  let written = 0;
+  drawer.onKept = () => {
+    if (written++ === 0) proxy.cut();
+  };
+  const { failures } = await leat.transform("kept", [{ value: "a1" }, { value: "x" }]);
+  expect(written).toBe(2);
+  expect(drawer.letters.map(({ id }) => id)).toEqual([failures[0]?.deadLetterId]);
+  expect(drawer.letters[0]).toMatchObject({ streamId: "", sequence: 0, index: 1 });
+  // The same once more is another call.
+  await leat.transform("kept", [{ value: "a1" }, { value: "x" }]);
+  expect(drawer.letters).toHaveLength(2);
+});
+
+test("a call's id counts through both doors, within its bound", async () => {
+  const { transform } = createClient(
+    TransformService,
+    createConnectTransport({ baseUrl: kit.url, httpVersion: "1.1" }),
+  );
+  await transform(request("kept", "x"), { headers: { "leat-call-id": "a" } });
+  await kit.raw.transform(request("kept", "x"), { metadata: { "leat-call-id": "a" } });
+  expect(drawer.letters).toHaveLength(1);
+  await kit.raw.transform(request("kept", "x"), { metadata: { "leat-call-id": "b".repeat(128) } });
+  expect(drawer.letters).toHaveLength(2);
+  const refused = { reason: "REQUEST_INVALID", metadata: { field: "leat-call-id" } };
+  const long = { "leat-call-id": "b".repeat(129) };
+  expect(await failureOf(kit.raw.transform(request("kept", "x"), { metadata: long }))).toMatchObject(refused);
+  await expect(transform(request("kept", "x"), { headers: long })).rejects.toThrow(
+    /leat-call-id: longer than/,
+  );
+  expect(drawer.letters).toHaveLength(2);
 });
 
 test("where the letter cannot be kept, the record fails without one, and is not lost", async () => {

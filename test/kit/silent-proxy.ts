@@ -1,6 +1,6 @@
 /**
  * A TCP proxy that can forget its connections: it then passes nothing on, in either direction, and tells neither side, as one does
- * that drops idle connections, or a network that is gone.
+ * that drops idle connections, or a network that is gone. It can cut them as well, which both sides hear.
  *
  * @module
  */
@@ -35,8 +35,13 @@ export class SilentProxy implements AsyncDisposable {
     this.#live.clear();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the connections that there are; new ones work. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 

@@ -25,7 +25,8 @@ export const file_leat_v1_dead_letter: GenFile = /*@__PURE__*/
  */
 export type DeadLetter = Message<"leat.v1.DeadLetter"> & {
   /**
-   * Unique. The same record of the same stream has the same id, however often it was sent.
+   * Unique. The same record at the same place of the same stream, or of a call with the same `leat-call-id`, has the
+   * same id, however often it was sent.
    *
    * @generated from field: string id = 1;
    */

@@ -177,8 +177,10 @@ export type OpenStream = Message<"leat.v1.OpenStream"> & {
   target?: Target | undefined;
 
   /**
-   * Names the stream across reconnects, so that a batch that is sent again is
-   * known again. Chosen by the client, at most 128 bytes; may be empty.
+   * Names the stream across reconnects, so that a record that is sent again makes
+   * no second dead letter: one with the same bytes, at the same place of a stream of this name, by the same
+   * principal, through the same pipeline. Chosen by the client, at most 128 bytes, and best different for
+   * each stream; may be empty.
    *
    * @generated from field: string stream_id = 2;
    */
@@ -455,6 +457,10 @@ export const TransformService: GenService<{
    * queue is full; carries `google.rpc.RetryInfo`), DEADLINE_EXCEEDED,
    * UNAVAILABLE (the server is draining). A bad record is never an error of the
    * call: it is a failure in the result.
+   *
+   * A client that may send a call again gives it an id, the same each time, as metadata or header
+   * `leat-call-id`: at most 128 bytes, different for each call. A record that became a dead letter the first
+   * time does not become another one then.
    *
    * @generated from rpc leat.v1.TransformService.Transform
    */
