@@ -200,7 +200,8 @@ export class StreamSession implements BatchOwner {
     };
     const parent = traceparent === "" ? undefined : traceparent;
     const job = this.#engine.submit("batch", this, pipeline, incoming, parent, undefined);
-    this.#jobs.add(job);
+    // One that is refused at once is answered already.
+    if (!job.settled) this.#jobs.add(job);
   }
 
   readonly #tryHeld = (): void => {

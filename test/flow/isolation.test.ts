@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { StreamResult, TransformResult } from "@leat/proto";
 import { Isolation, Leat, OnFailure } from "@leat/sdk";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { resolveLimits } from "../../server/limits.ts";
+import { BatchJob } from "../../server/pool/batch-job.ts";
 import { startSupervised } from "../faults/supervised.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { recordsAtWork } from "../kit/inventory.ts";
@@ -153,6 +154,30 @@ test("no more pipelines have a process than may: one that rests gives way, one t
     reason: "ISOLATION_FULL",
     metadata: { limit: "maxIsolatedPipelines", value: "1", measured: "2" },
   });
+  await held.release();
+  await close();
+});
+
+test("an open stream keeps nothing of the batches that were refused at once", async () => {
+  kit = await startTestServer({
+    limits: { maxIsolatedPipelines: 1, maxRecordExecutionMs: 600_000, maxBatchExecutionMs: 600_000 },
+    modules: { marked: "marked" },
+    pipelines: { one: [apart("marked")], two: [apart("marked")] },
+  });
+  const held = await kit.hold("two");
+  const stream = kit.raw.stream();
+  stream.write(open("one"));
+  expect((await stream.next())?.case).toBe("opened");
+  for (let sequence = 1; sequence <= 3; sequence++) {
+    stream.write(numbered(sequence, "a"));
+    const answer = await stream.next();
+    expect(answer).toMatchObject({ value: { outcome: { value: { reason: "ISOLATION_FULL" } } } });
+  }
+  // What a stream still has when it ends, it cancels.
+  using cancel = vi.spyOn(BatchJob.prototype, "cancel");
+  stream.cancel();
+  await until(() => kit.server.stats.admission.streams === 0, "the stream is closed");
+  expect(cancel).not.toHaveBeenCalled();
   await held.release();
   await close();
 });
