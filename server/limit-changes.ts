@@ -97,6 +97,7 @@ export const limitChanges = {
   slotOutputBytes: "restart",
   maxCoalescedCalls: "restart",
   maxCoalescedBytes: "live",
+  maxCoalescedMs: "live",
   maxFailureMessages: "batch",
   maxFailureTextBytes: "batch",
   maxFailureEventsPerTrace: "batch",

@@ -95,6 +95,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   slotOutputBytes: 256 * KiB,
   maxCoalescedCalls: 256,
   maxCoalescedBytes: 64 * KiB,
+  maxCoalescedMs: 2,
   maxFailureMessages: 1_000,
   maxFailureTextBytes: 1 * KiB,
   maxFailureEventsPerTrace: 32,

@@ -203,6 +203,8 @@ export interface Limits {
   maxCoalescedCalls: number;
   /** Bytes of small calls merged into one crossing. Default 64 KiB. */
   maxCoalescedBytes: number;
+  /** How long a crossing of small calls is to run, by what such calls of its pipeline took before; one call may always. Default 2 ms. */
+  maxCoalescedMs: number;
   /** Failures of one module's records, per batch, that keep their message; the rest keep their code. Default 1,000. */
   maxFailureMessages: number;
   /** A failure's message or code from a guest; longer ones are cut. Default 1 KiB. */

@@ -73,6 +73,7 @@ const limitsFrom0: ReadonlySet<LimitKey> = new Set<LimitKey>([
   "maxSpareWorkers",
   "maxCoalescedCalls",
   "maxCoalescedBytes",
+  "maxCoalescedMs",
   "maxFailureMessages",
   "maxFailureEventsPerTrace",
   "laneOffences",

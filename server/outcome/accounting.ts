@@ -39,7 +39,9 @@ export class Accounting {
     const beganMs = times[at] as number;
     stats.executions++;
     stats.copyIn.add(crossing.copyInMs * nsPerMs);
-    stats.execute.add(((times[at + 1] as number) - beganMs) * nsPerMs);
+    const executeMs = (times[at + 1] as number) - beganMs;
+    stats.execute.add(executeMs * nsPerMs);
+    if (crossing.jobs[0]?.mergeable) crossing.pipeline.pace.ran(crossing.jobs.length, executeMs);
     stats.addBatchSize(words[base + Slot.recordsIn] as number);
     for (const job of crossing.jobs) stats.queue.add(Math.max(0, beganMs - job.admittedMs) * nsPerMs);
     const begun = words[base + Slot.stagesBegun] as number;

@@ -8,6 +8,7 @@ import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { ArmStats } from "../telemetry/arm-stats.ts";
 import { Backlog } from "./backlog.ts";
 import type { BatchOwner } from "./batch-job.ts";
+import { CallPace } from "./call-pace.ts";
 
 /** What a pipeline is for: answering calls, or running copies of batches that nobody waits for. */
 export type PipelinePurpose = "serve" | "shadow";
@@ -37,6 +38,8 @@ export class ServingPipeline {
   readonly purpose: PipelinePurpose;
   /** Its batches that are not answered yet. */
   readonly backlog = new Backlog();
+  /** How long its small calls take. */
+  readonly pace = new CallPace();
   /** Counts how its batches went, while a rollout compares it with another version. */
   arm: ArmStats | undefined = undefined;
   /** The version that a rollout tries. */

@@ -5,7 +5,7 @@ import type { BatchJob } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
 import { FairQueue } from "./fair-queue.ts";
 
-const bounds = { maxCoalescedCalls: 4, maxCoalescedBytes: 100 };
+const bounds = { maxCoalescedCalls: 4, maxCoalescedBytes: 100, maxCoalescedMs: 2 };
 
 /** Takes all there is, as the jobs of each crossing. */
 function takeAll(queue: FairQueue): (readonly BatchJob[])[] {
@@ -97,6 +97,20 @@ describe("small calls of one pipeline", () => {
       [100],
       [30],
     ]);
+  });
+
+  test("and up to the time that they take, by what those before them took", () => {
+    const queue = new FairQueue(bounds);
+    const pipeline = idlePipeline();
+    const sizes = () => {
+      for (let n = 0; n < 4; n++) queue.push(jobOf(pipeline, { mergeable: true }));
+      return takeAll(queue).map((jobs) => jobs.length);
+    };
+    expect(sizes()).toEqual([4]);
+    pipeline.pace.ran(1, 0.9);
+    expect(sizes()).toEqual([2, 2]);
+    for (let n = 0; n < 40; n++) pipeline.pace.ran(1, 10);
+    expect(sizes()).toEqual([1, 1, 1, 1]);
   });
 
   test("but never with one that may not be merged, on either side", () => {

@@ -14,6 +14,7 @@ import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 export interface MergeBounds {
   readonly maxCoalescedCalls: number;
   readonly maxCoalescedBytes: number;
+  readonly maxCoalescedMs: number;
 }
 
 /** Whether a pipeline's crossings must stay in the queue. */
@@ -135,12 +136,13 @@ export class FairQueue {
   #merge(line: Line): BatchJob[] {
     const jobs: BatchJob[] = [];
     let bytes = 0;
+    const { maxCoalescedCalls, maxCoalescedBytes, maxCoalescedMs } = this.#bounds;
+    const inTime = line.first?.pipeline.pace.callsWithin(maxCoalescedMs) ?? 0;
+    const mostCalls = Math.min(maxCoalescedCalls, inTime);
     for (let job = line.first; job !== undefined; job = line.first) {
       const fits =
         jobs.length === 0 ||
-        (job.mergeable &&
-          jobs.length < this.#bounds.maxCoalescedCalls &&
-          bytes + job.byteLength <= this.#bounds.maxCoalescedBytes);
+        (job.mergeable && jobs.length < mostCalls && bytes + job.byteLength <= maxCoalescedBytes);
       if (!fits) break;
       line.shift();
       if (job.settled) continue;

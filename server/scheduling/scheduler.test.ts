@@ -54,7 +54,7 @@ function setUp(room: number, admit: (crossing: Crossing) => boolean = () => true
     confines: (pipeline) => confined.has(pipeline),
   });
   const scheduler = new Scheduler(
-    { maxCoalescedCalls: 8, maxCoalescedBytes: 1_000 },
+    { maxCoalescedCalls: 8, maxCoalescedBytes: 1_000, maxCoalescedMs: 2 },
     () => places as unknown as Pool,
     admit,
     (job) => withdrawn.push(job),
