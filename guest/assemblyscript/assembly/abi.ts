@@ -11,7 +11,7 @@ import { beginRecord } from "./host";
 import { Json } from "./json";
 import { out } from "./out";
 import { record } from "./record";
-import { sink } from "./sink";
+import { HEAD, sink } from "./sink";
 import { BATCH_RECORD, clearFlaw, flawed, lengthBytes, noteFlaw, readSpan, spanEnd, spanStart, writeLength } from "./wire";
 
 // Tags of TransformResult.
@@ -79,7 +79,7 @@ export function endBatch(): u64 {
   const records = sink.pos - sink.first;
   if (fanouts.base != 0) {
     const length = fanouts.pos - fanouts.base;
-    sink.ensure(length);
+    sink.ensure(HEAD + length);
     store<u8>(sink.pos, RESULT_FANOUT);
     sink.pos = writeLength(sink.pos + 1, length);
     append(fanouts.base, length);

@@ -1,8 +1,11 @@
 import { Bytes } from "./bytes";
 import { Record } from "./record";
-import { sink } from "./sink";
+import { HEAD, sink } from "./sink";
 import { HEADER_KEY, HEADER_VALUE, RECORD_HEADER, RECORD_KEY, RECORD_TIMESTAMP, RECORD_VALUE, lengthBytes, skipField, writeLength, writeVarint } from "./wire";
 import { Writer, writer } from "./writer";
+
+/** A tag and a varint of 64 bits, at its longest. */
+const TIMESTAMP_BYTES: usize = 11;
 
 /**
  * Composes a record field by field. There is one of these, handed out by `out.begin()`. Give each of key, value and time at most once.
@@ -40,7 +43,7 @@ export class RecordBuilder {
     const valueLength = <usize>value.length;
     const body: usize = lengthBytes(nameLength) + nameLength + lengthBytes(valueLength) + valueLength + 2;
     this.settle();
-    sink.ensure(body);
+    sink.ensure(HEAD + body);
     store<u8>(sink.pos, RECORD_HEADER);
     sink.pos = writeLength(sink.pos + 1, body);
     this.field(HEADER_KEY, name);
@@ -51,7 +54,7 @@ export class RecordBuilder {
   /** Sets the event time in milliseconds since the Unix epoch. */
   timestamp(ms: i64): RecordBuilder {
     this.settle();
-    sink.ensure(0);
+    sink.ensure(TIMESTAMP_BYTES);
     store<u8>(sink.pos, RECORD_TIMESTAMP);
     sink.pos = writeVarint(sink.pos + 1, <u64>ms);
     return this;
@@ -82,7 +85,7 @@ export class RecordBuilder {
   private field(tag: u8, bytes: Bytes): void {
     this.settle();
     const length = <usize>bytes.length;
-    sink.ensure(length);
+    sink.ensure(HEAD + length);
     store<u8>(sink.pos, tag);
     const at = writeLength(sink.pos + 1, length);
     memory.copy(at, bytes.ptr, length);

@@ -2,8 +2,11 @@ import { extend, protectBatch, take } from "./arena";
 import { copyLoose } from "./vector";
 import { BATCH_RECORD, RECORD_VALUE, lengthBytes, writeLength } from "./wire";
 
-/** Room kept behind the write position, so that a tag, two lengths and a vector's overshoot never need a check. */
+/** Room kept behind the limit, so that a vector's overshoot never needs a check. */
 const MARGIN: usize = 64;
+
+/** A tag of one byte and a length, at their longest. */
+export const HEAD: usize = 6;
 
 /** Room before the first record for the tag and the length of the batch, which are known last. */
 const FRONT: usize = 16;
@@ -32,7 +35,8 @@ export class Growing {
   // @ts-ignore: decorator
   @inline
   ensure(size: usize): void {
-    if (size > this.limit - this.pos) this.grow(size);
+    // In 64 bits, where no sum of two addresses wraps.
+    if (<u64>this.pos + <u64>size > <u64>this.limit) this.grow(size);
   }
 
   grow(size: usize): void {
@@ -94,7 +98,7 @@ export class Sink extends Growing {
 
   /** Opens a record of unknown length, with the length guessed to be about `guess`. */
   openBody(guess: usize): void {
-    this.ensure(MARGIN);
+    this.ensure(HEAD);
     this.bodyGuess = lengthBytes(guess);
     this.pos += 1 + this.bodyGuess;
     this.body = this.pos - this.base;
@@ -102,7 +106,7 @@ export class Sink extends Growing {
 
   /** Opens a value of unknown length in the open record. */
   openValue(guess: usize, tail: usize, tailLength: usize): void {
-    this.ensure(MARGIN);
+    this.ensure(HEAD);
     this.valueGuess = lengthBytes(guess);
     store<u8>(this.pos, RECORD_VALUE);
     this.pos += 1 + this.valueGuess;
@@ -113,9 +117,9 @@ export class Sink extends Growing {
 
   /** Completes the value that is open. */
   closeValue(): void {
+    this.ensure(HEAD + this.tailLength);
     this.fill(this.base + this.value, this.valueGuess);
     this.value = 0;
-    this.ensure(this.tailLength);
     copyLoose(this.pos, this.tail, this.tailLength);
     this.pos += this.tailLength;
   }
@@ -123,13 +127,14 @@ export class Sink extends Growing {
   /** Completes the record that is open. */
   close(): void {
     if (this.value != 0) this.closeValue();
+    this.ensure(HEAD);
     const body = this.base + this.body;
     store<u8>(body - this.bodyGuess - 1, BATCH_RECORD);
     this.fill(body, this.bodyGuess);
     this.body = 0;
   }
 
-  /** Writes the length of what was written from `start` on into the `guess` bytes before it. */
+  /** Writes the length of what was written from `start` on into the `guess` bytes before it. May need up to `HEAD` bytes behind `pos`. */
   private fill(start: usize, guess: usize): void {
     const length = this.pos - start;
     const size = lengthBytes(length);

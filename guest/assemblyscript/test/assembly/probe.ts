@@ -1,6 +1,7 @@
 // A module for the kit's own tests: what it does with a record is said by the record's key.
 
 import { Bytes, Config, Counter, Json, Out, Record, Writer, log, nowMs, sha256 } from "@leat/assemblyscript";
+import { compose } from "./compose";
 
 const seen = new Counter("seen");
 const table: i32[] = [1, 2, 3];
@@ -35,9 +36,12 @@ export function transform(record: Record, out: Out): void {
   else if (command == "build") build(record, out);
   else if (command == "write") write(record, out);
   else if (command == "grow") grow(record, out);
+  else if (command == "compose") compose(record, out);
   else if (command == "describe") describe(record, out);
   else if (command == "json") json(record, out);
   else if (command == "number") number(record, out);
+  else if (command == "sum") sum(record, out);
+  else if (command == "spell") spell(record, out);
   else if (command == "hash") out.value(record, sha256(record.value).toHex());
   else if (command == "allocate") allocate(record, out);
   else if (command == "kept memory") keptMemory(record, out);
@@ -140,6 +144,21 @@ function number(record: Record, out: Out): void {
   const bits = reinterpret<u64>(record.value.toNumber());
   const place = out.map(record, 8);
   store<u64>(place.ptr, bits);
+}
+
+function sum(record: Record, out: Out): void {
+  const list = Json.parse(record.value);
+  if (!list) return out.failJson();
+  let total: f64 = 0;
+  const items = list.items();
+  while (items.next()) total += items.item.number();
+  out.write(record).number(total);
+}
+
+/** The doubles in the value, as the writer spells them. */
+function spell(record: Record, out: Out): void {
+  const writer = out.write(record);
+  for (let at: usize = 0; at < <usize>record.value.length; at += 8) writer.number(load<f64>(record.value.ptr + at)).byte(0x20);
 }
 
 /** What authors of AssemblyScript do all day. */
