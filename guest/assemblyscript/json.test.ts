@@ -6,7 +6,7 @@ import { command, failures, startProbe, utf8, values } from "./test/probe.ts";
 let host: LocalHost;
 beforeAll(async () => {
   host = await startProbe();
-});
+}, 180_000);
 
 /** What the probe prints for a value: the members of objects and the elements of arrays, each ended by a semicolon. */
 function printed(value: unknown): string {
@@ -178,8 +178,120 @@ describe("numbers", () => {
     expect(read(texts)).toEqual(texts.map(Number));
   });
 
+  function written(numbers: readonly number[]): string[] {
+    const value = new Uint8Array(Float64Array.from(numbers).buffer);
+    return (values(host.transform([{ key: utf8("spell"), value }]))[0] ?? "").trimEnd().split(" ");
+  }
+
+  test("are written in JavaScript's forms", () => {
+    const numbers = [
+      0,
+      -0,
+      1.5,
+      -1e15,
+      1e15,
+      2 ** 53,
+      1e20,
+      123_456_789_012_345_680_000,
+      1e21,
+      -1.5e300,
+      1e-7,
+    ];
+    expect(written(numbers)).toEqual(numbers.map(String));
+    expect(written([NaN, Infinity, -Infinity])).toEqual(["null", "null", "null"]);
+  });
+
+  test("are written so that they read back as the same double, in JSON", () => {
+    const doubles = fc
+      .double({ noNaN: true, noDefaultInfinity: true })
+      .filter((number) => !Object.is(number, -0));
+    const large = fc.double({ noNaN: true, min: 1e14, max: 1e22 });
+    fc.assert(
+      fc.property(fc.array(fc.oneof(doubles, large, fc.maxSafeInteger()), { minLength: 1 }), (numbers) => {
+        const texts = written(numbers);
+        expect(texts.map((text) => JSON.parse(text))).toEqual(numbers);
+        expect(texts.filter((text) => text.includes(".0e") || text.endsWith(".0"))).toEqual([]);
+        // The same number of digits in the same places: only the last digit may be another.
+        expect(texts.map((text) => text.length)).toEqual(numbers.map((number) => String(number).length));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("that are long take no memory each", async () => {
+    const fresh = await startProbe();
+    const list = Array.from({ length: 50_000 }, () => "1234567890.1234567890");
+    const result = fresh.transform([command("sum", `[${list.join(",")}]`)]);
+    expect(Number(values(result)[0])).toBeCloseTo(50_000 * 1_234_567_890.123, -3);
+    expect(fresh.memoryBytes).toBeLessThan(16 * 1024 * 1024);
+  });
+
   test("that JSON does not know are none", () => {
     const texts = ["", " 1", "1 ", "+1", "01", ".5", "5.", "0x10", "Infinity", "NaN", "1e", "1,5", "--1"];
     expect(read(texts)).toEqual(texts.map(() => NaN));
+  });
+});
+
+/** What a browser makes of the bytes. */
+function decoded(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
+/** What the kit makes of them, as text and in the message of a failure. */
+function read(value: Uint8Array): (string | undefined)[] {
+  const result = host.transform([
+    { key: utf8("text"), value },
+    { key: utf8("fail"), value },
+  ]);
+  return [values(result)[0], failures(result)[0]?.[2].replace(/^because /, "")];
+}
+
+describe("bytes that are made text", () => {
+  test.each([
+    ["a sequence that ASCII breaks off", [0xf0, 0x22, 0x2c, 0x22]],
+    ["an overlong form of ASCII", [0xc0, 0xbc]],
+    ["an overlong form of three bytes", [0xe0, 0x80, 0xaf]],
+    ["a surrogate", [0xed, 0xa0, 0x80]],
+    ["more than U+10FFFF", [0xf4, 0x90, 0x80, 0x80]],
+    ["a cut tail of each length", [0x61, 0xe2, 0x82, 0x62, 0xf0, 0x9f, 0x92, 0x63, 0xf0, 0x9f, 0x64, 0xc3]],
+    ["lone continuations", [0x80, 0xbf, 0x61, 0x80]],
+    ["bytes that begin nothing", [0xff, 0xfe, 0xf5, 0xc1]],
+    ["a good sequence behind a broken one", [0xe2, 0x82, 0xe2, 0x82, 0xac, 0xf0, 0x9f, 0x92, 0xa9, 0xf0]],
+  ])("%s gives as many U+FFFD as in a browser", (_name, bytes) => {
+    const value = Uint8Array.from(bytes);
+    expect(read(value)).toEqual([decoded(value), decoded(value)]);
+  });
+
+  test("any bytes give what a browser makes of them", () => {
+    const sequences = fc.string({ unit: "grapheme", maxLength: 20 }).map((text) => [...utf8(text)]);
+    const cut = fc
+      .tuple(sequences, fc.nat(80), fc.nat(3))
+      .map(([bytes, at, removed]) => bytes.toSpliced(at, removed));
+    const leads = fc.constantFrom(
+      0x22,
+      0x7f,
+      0x80,
+      0x8f,
+      0x90,
+      0x9f,
+      0xa0,
+      0xbf,
+      0xc2,
+      0xe0,
+      0xed,
+      0xef,
+      0xf0,
+      0xf4,
+    );
+    const noise = fc.array(fc.oneof(leads, fc.nat(255)), { maxLength: 12 });
+    const bytes = fc
+      .array(fc.oneof(sequences, cut, noise), { maxLength: 6 })
+      .map((parts) => Uint8Array.from(parts.flat()));
+    fc.assert(
+      fc.property(bytes, (value) => {
+        expect(read(value)).toEqual([decoded(value), decoded(value)]);
+      }),
+      { numRuns: 3_000 },
+    );
   });
 });

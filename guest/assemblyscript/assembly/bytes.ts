@@ -1,7 +1,7 @@
 import { take } from "./arena";
 import { equalBytes, findByte, flipCase } from "./vector";
 import { parseNumber } from "./number";
-import { isUtf8 } from "./utf8";
+import { decodeBroken, isUtf8 } from "./utf8";
 
 // @ts-ignore: decorator
 @inline
@@ -183,9 +183,11 @@ export class Bytes {
     return Bytes.at(digits, this.length << 1);
   }
 
-  /** A copy as text. What is not UTF-8 comes out as replacement characters. */
+  /** A copy as text. What is not UTF-8 comes out as replacement characters (U+FFFD), as many as a browser gives. */
   toString(): string {
-    return String.UTF8.decodeUnsafe(this.ptr, <usize>this.length);
+    const end = this.ptr + <usize>this.length;
+    // The language's decoder believes what it is given.
+    return isUtf8(this.ptr, end) ? String.UTF8.decodeUnsafe(this.ptr, <usize>this.length) : decodeBroken(this.ptr, end);
   }
 
   /** A copy as an array. */

@@ -4,15 +4,14 @@
 // The number is kept as decimal digits, 0.d1d2d3… × 10^point, and multiplied or divided by powers of two until it lies in [0.5, 1): the
 // powers add up to the exponent, and 53 binary digits more are the mantissa. Slow, exact, and small.
 
-import { take } from "./arena";
-
 /** More digits than the longest number that lies half way between two doubles has; what is cut off only breaks ties. */
 const MAX_DIGITS: i32 = 800;
 /** The most binary places that one shift moves: digit << places must fit 64 bits with its carry. */
 const MAX_SHIFT: i32 = 54;
 
-let digits: usize = 0;
-let room: usize = 0;
+const digits = memory.data(MAX_DIGITS);
+/** Where `multiply` writes, from the end: one shift adds fewer than 24 digits. */
+const room = memory.data(MAX_DIGITS + 24);
 let count: i32 = 0;
 let point: i32 = 0;
 /** Whether digits other than 0 were cut off. */
@@ -20,8 +19,6 @@ let inexact: bool = false;
 
 /** The value of the number in JSON's notation that fills `[from, end)`. */
 export function parseDecimal(from: usize, end: usize): f64 {
-  digits = take(MAX_DIGITS);
-  room = take(MAX_DIGITS + 24);
   const negative = load<u8>(from) == 0x2d;
   readDigits(negative ? from + 1 : from, end);
   const value = reinterpret<f64>(toBits());

@@ -44,11 +44,15 @@ export class Writer {
     return this;
   }
 
-  /** Writes a number the way JSON and JavaScript do. What is not finite becomes `null`, for JSON has no word for it. */
+  /**
+   * Writes a number in JSON's notation, in the forms that JavaScript gives it, so that it reads back as the same double; of 17 digits the last may
+   * be another one than JavaScript's. What is not finite becomes `null`, for JSON has no word for it.
+   */
   number(value: f64): Writer {
     if (!isFinite(value)) return this.text("null");
     if (value == Math.trunc(value) && Math.abs(value) < 1e15) return this.text((<i64>value).toString());
-    return this.text(value.toString());
+    const text = value.toString();
+    return this.text(text.endsWith(".0") ? text.slice(0, -2) : text);
   }
 
   /** Writes UTF-8 as a JSON string: in quotes, escaped where JSON needs it. The bytes must be valid UTF-8. */
