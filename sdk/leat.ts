@@ -340,7 +340,7 @@ export class Leat implements AsyncDisposable {
     source: StreamSource<In>,
     mapper: RecordMapper<never, unknown>,
     options: StreamOptions & BatchingOptions,
-  ): ResultStream<BatchResult<In, unknown>> {
+  ): ResultQueue<BatchResult<In, unknown>> {
     const core = new StreamCore<readonly In[]>({
       transport: this.transport,
       target,

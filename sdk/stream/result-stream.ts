@@ -39,11 +39,17 @@ export class ResultQueue<Result> implements ResultStream<Result> {
   readonly #feed: ResultFeed;
   readonly #results: Result[] = [];
   readonly #readers: Reader<Result>[] = [];
+  readonly #ended = Promise.withResolvers<{ readonly error: unknown }>();
   #started = false;
   #end: { readonly error: unknown } | undefined;
 
   constructor(feed: ResultFeed) {
     this.#feed = feed;
+  }
+
+  /** Resolves once no result will follow, with the error that ended the stream or undefined, whether anybody reads or not. */
+  get ended(): Promise<{ readonly error: unknown }> {
+    return this.#ended.promise;
   }
 
   /** Hands over one result. */
@@ -64,7 +70,7 @@ export class ResultQueue<Result> implements ResultStream<Result> {
       this.#feed.release();
       return Promise.resolve({ done: false, value: result });
     }
-    if (this.#end) return this.#ended(this.#end);
+    if (this.#end) return this.#take(this.#end);
     return new Promise((resolve, reject) => {
       this.#readers.push({ resolve, reject });
     });
@@ -97,12 +103,13 @@ export class ResultQueue<Result> implements ResultStream<Result> {
   #close(error: unknown): void {
     if (this.#end) return;
     this.#end = { error };
+    this.#ended.resolve({ error });
     const waiting = this.#readers.splice(0);
-    for (const reader of waiting) this.#ended(this.#end).then(reader.resolve, reader.reject);
+    for (const reader of waiting) this.#take(this.#end).then(reader.resolve, reader.reject);
   }
 
   /** An error is thrown once; after it the stream is simply over. */
-  #ended(end: { readonly error: unknown }): Promise<IteratorResult<Result, undefined>> {
+  #take(end: { readonly error: unknown }): Promise<IteratorResult<Result, undefined>> {
     if (end.error === undefined) return Promise.resolve({ done: true, value: undefined });
     this.#end = { error: undefined };
     return Promise.reject(end.error);

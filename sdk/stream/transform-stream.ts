@@ -3,7 +3,7 @@ import { ReadableStream, WritableStream } from "node:stream/web";
 import type { FailureInfo } from "../record/reader.ts";
 import type { BatchResult } from "../record/result.ts";
 import type { Chunk } from "./iterable-source.ts";
-import type { ResultStream } from "./result-stream.ts";
+import type { ResultQueue, ResultStream } from "./result-stream.ts";
 
 /**
  * A record that failed in a stream of plain outputs, which has no other place to say so.
@@ -52,28 +52,29 @@ export interface FailureOption<In> {
 class Inlet<In> implements AsyncIterable<Chunk<In>> {
   readonly #chunks: Chunk<In>[] = [];
   #wake: (() => void) | undefined;
-  #taken: (() => void) | undefined;
+  #writing: PromiseWithResolvers<void> | undefined;
   #end: { readonly error: unknown } | undefined;
 
+  /** Resolves once the stream has taken the chunk; rejects when it ends before. */
   write(chunk: Chunk<In>): Promise<void> {
     this.#chunks.push(chunk);
     this.#wake?.();
-    return new Promise((resolve) => {
-      this.#taken = resolve;
-    });
+    this.#writing = Promise.withResolvers();
+    return this.#writing.promise;
   }
 
+  /** Nothing more will be written: the stream then ends, or fails with that error. */
   end(error?: unknown): void {
     this.#end ??= { error };
     this.#wake?.();
-    this.#taken?.();
+    this.#writing?.reject(error);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Chunk<In>, void, undefined> {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
-        this.#taken?.();
+        this.#writing?.resolve();
         yield chunk;
       } else if (this.#end) {
         if (this.#end.error !== undefined) throw this.#end.error;
@@ -88,32 +89,48 @@ class Inlet<In> implements AsyncIterable<Chunk<In>> {
 }
 
 /**
- * Makes a WHATWG transform stream over a result stream.
+ * Makes a WHATWG transform stream over a result stream. Once that has failed, or its reader wants no more, the writable end fails as well, with the same
+ * error: so whoever pipes into it stops.
  *
  * @param open - makes the result stream over the writable end
  * @param emit - turns one result into what is read
  */
 export function transformPair<In, Result, Emitted>(
-  open: (source: AsyncIterable<Chunk<In>>) => ResultStream<Result>,
+  open: (source: AsyncIterable<Chunk<In>>) => ResultQueue<Result>,
   emit: (result: Result) => Iterable<Emitted>,
 ): ReadableWritablePair<Emitted, Chunk<In>> {
   const inlet = new Inlet<In>();
   const results = open(inlet);
+  let refuse = (_error: unknown): void => {};
   const writable = new WritableStream<Chunk<In>>({
+    start(controller) {
+      refuse = (error) => {
+        controller.error(error);
+        inlet.end(error);
+      };
+      // An abort is told at once here, while `abort` would wait for the write that is under way.
+      const { signal } = controller;
+      signal.addEventListener("abort", () => inlet.end(signal.reason), { once: true });
+    },
     write: (chunk) => inlet.write(chunk),
     close: () => inlet.end(),
-    abort: (reason) => inlet.end(reason ?? new Error("the writable side was aborted")),
+  });
+  void results.ended.then(({ error }) => {
+    if (error !== undefined) refuse(error);
   });
   const outputs = emitted(results, emit);
   const readable = new ReadableStream<Emitted>(
     {
       async pull(controller) {
-        const next = await outputs.next();
+        const next = await outputs.next().catch((error: unknown) => {
+          refuse(error);
+          throw error;
+        });
         if (next.done) controller.close();
         else controller.enqueue(next.value);
       },
-      async cancel() {
-        inlet.end();
+      async cancel(reason) {
+        refuse(reason);
         await results.return();
       },
     },
