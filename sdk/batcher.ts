@@ -7,6 +7,7 @@ import type { Outcome } from "./record/result.ts";
 import { BatchResult } from "./record/result.ts";
 import { BatchWriter } from "./record/writer.ts";
 import type { BatchLimits, BatchSource, DeliveredBatch, OutgoingBatch } from "./stream/batch.ts";
+import { longestTimerMs } from "./stream/options.ts";
 import { linkActiveSpan } from "./tracing.ts";
 
 /** What a server takes unless it says otherwise, which it does when the stream opens. */
@@ -234,7 +235,7 @@ class CallSource<In, Out> implements BatchSource<Calls<Out>> {
     this.#mapper = mapper;
     this.#maxRecords = options.maxRecords ?? 250;
     this.#maxBytes = options.maxBytes ?? 96 * 1024;
-    this.#maxDelayMs = options.maxDelayMs ?? 1;
+    this.#maxDelayMs = Math.min(options.maxDelayMs ?? 1, longestTimerMs);
   }
 
   get pending(): number {

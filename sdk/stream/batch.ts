@@ -1,4 +1,6 @@
+import { Code } from "@connectrpc/connect";
 import type { Link, Span } from "@opentelemetry/api";
+import { LeatCallError } from "../errors.ts";
 import type { BatchAnswer } from "../record/result.ts";
 
 /** What the server takes as one batch. */
@@ -48,9 +50,25 @@ export interface Entry<Tag> {
   answer: BatchAnswer | undefined;
 }
 
-/** A batch under one sequence number. */
+/** A sequence number that was given away. */
 export interface Slot<Tag> {
   readonly sequence: number;
-  readonly entry: Entry<Tag>;
+  /** The batch that is under way with this number; undefined when it is answered, is to go with another number, or cannot be sent. */
+  entry: Entry<Tag> | undefined;
+  /** Whether the server has answered this number on the present connection. */
   answered: boolean;
+}
+
+/** Why a batch cannot be sent under these limits; undefined when it can. The server would end the stream over it. */
+export function refuse(batch: OutgoingBatch<unknown>, limits: BatchLimits): LeatCallError | undefined {
+  const [reason, limit, value, measured] =
+    batch.bytes.length > limits.maxBatchBytes
+      ? ["BATCH_TOO_LARGE", "maxBatchBytes", limits.maxBatchBytes, batch.bytes.length]
+      : ["BATCH_TOO_MANY_RECORDS", "maxBatchRecords", limits.maxBatchRecords, batch.count];
+  if (measured <= value) return undefined;
+  return new LeatCallError(`the batch was not sent: measured ${measured}, the limit ${limit} is ${value}`, {
+    code: Code.InvalidArgument,
+    reason: String(reason),
+    metadata: { limit: String(limit), value: String(value), measured: String(measured) },
+  });
 }

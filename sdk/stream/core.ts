@@ -5,8 +5,10 @@
  * on the wire, where the protocol wants 1, 2, 3 and so on without a gap: a batch that the server asks
  * to send again later keeps its place and gets a new sequence. What was sent stays in `#slots`, in
  * sequence, until everything before it is answered as well; a new connection resumes after the last
- * slot that left, and sends the rest again under the same sequences. A result that comes twice finds
- * its slot answered and is ignored: that is what makes delivery exactly-once.
+ * slot that left, and sends the rest again under the same sequences. A number whose batch is answered,
+ * or waits to go with another one, is sent with an empty batch instead: it keeps the count without a
+ * gap, and runs nothing twice. Its answer finds no batch in its slot and is ignored: that is what makes
+ * delivery exactly-once.
  *
  * Memory is bounded by the window: at most that many batches are taken from the source and not yet
  * given to the consumer.
@@ -25,8 +27,9 @@ import { targetInit, targetName } from "../target.ts";
 import { attributes, endSpan, startBatchSpan, traceparent } from "../tracing.ts";
 import { spreadMs } from "../transport/retry.ts";
 import type { BatchLimits, BatchSource, DeliveredBatch, Entry, OutgoingBatch, Slot } from "./batch.ts";
+import { refuse } from "./batch.ts";
 import type { ResolvedStreamOptions } from "./options.ts";
-import { backoffMs } from "./options.ts";
+import { backoffMs, longestTimerMs } from "./options.ts";
 import { interrupted } from "./retryable.ts";
 import type { SessionEvents } from "./session.ts";
 import { Session } from "./session.ts";
@@ -56,12 +59,16 @@ type State =
     }
   | { readonly t: "finished" };
 
+/** What a number is sent again with whose batch is not to run: a RecordBatch without records. */
+const nothing = new Uint8Array();
+
 /** See the top of the file. */
 export class StreamCore<Tag> {
   readonly #parts: StreamParts<Tag>;
   readonly #done = Promise.withResolvers<void>();
-  readonly #resendTimers = new Set<NodeJS.Timeout>();
-  /** Sent, or about to be, in sequence; the first one is not answered. */
+  /** Refused, and waiting to be sent with another number. */
+  readonly #refused = new Map<Entry<Tag>, NodeJS.Timeout>();
+  /** Sent, or about to be, in sequence; the first one is not answered on this connection. */
   readonly #slots: Slot<Tag>[] = [];
   /** Waiting for a connection. */
   readonly #unsent: Entry<Tag>[] = [];
@@ -97,13 +104,20 @@ export class StreamCore<Tag> {
       return this.#done.promise;
     }
     signal?.addEventListener("abort", this.#onAbort, { once: true });
-    if (deadlineMs !== undefined) {
-      const expire = (): void =>
-        this.fail(new LeatCallError("the stream's deadline passed", { code: Code.DeadlineExceeded }));
-      this.#deadline = setTimeout(expire, Math.max(0, deadlineMs - performance.now()));
-    }
+    if (deadlineMs !== undefined) this.#keepDeadline(deadlineMs);
     this.#connect();
     return this.#done.promise;
+  }
+
+  #keepDeadline(deadlineMs: number): void {
+    const leftMs = deadlineMs - performance.now();
+    const isLast = leftMs <= longestTimerMs;
+    const next = (): void => {
+      if (isLast)
+        this.fail(new LeatCallError("the stream's deadline passed", { code: Code.DeadlineExceeded }));
+      else this.#keepDeadline(deadlineMs);
+    };
+    this.#deadline = setTimeout(next, isLast ? Math.max(0, leftMs) : longestTimerMs);
   }
 
   /** Makes room for one more batch: the consumer has taken a delivered one. */
@@ -118,8 +132,9 @@ export class StreamCore<Tag> {
     if (this.#state.t === "waiting") clearTimeout(this.#state.timer);
     if (this.#state.t !== "idle" && this.#state.t !== "waiting") this.#state.session.cancel();
     const spanError = error === undefined ? abortError("the stream was ended") : LeatCallError.from(error);
-    for (const slot of this.#slots) if (!slot.answered) endSpan(slot.entry.span, spanError);
+    for (const { entry } of this.#slots) if (entry) endSpan(entry.span, spanError);
     for (const entry of this.#unsent) endSpan(entry.span, spanError);
+    for (const entry of this.#refused.keys()) endSpan(entry.span, spanError);
     this.#finish();
     if (error === undefined) this.#done.resolve();
     else this.#done.reject(error);
@@ -128,7 +143,7 @@ export class StreamCore<Tag> {
   #finish(): void {
     this.#state = { t: "finished" };
     clearTimeout(this.#deadline);
-    for (const timer of this.#resendTimers) clearTimeout(timer);
+    for (const timer of this.#refused.values()) clearTimeout(timer);
     this.#parts.options.signal?.removeEventListener("abort", this.#onAbort);
     this.#slots.length = 0;
     this.#unsent.length = 0;
@@ -140,6 +155,7 @@ export class StreamCore<Tag> {
 
   #connect(): void {
     const { transport, target, options } = this.#parts;
+    while (this.#slots[0] && this.#slots[0].entry === undefined) this.#slots.shift();
     const first = this.#slots[0];
     const open = {
       target: targetInit(target),
@@ -148,8 +164,9 @@ export class StreamCore<Tag> {
       window: Number.isFinite(options.window) ? options.window : 0,
       afterSequence: BigInt(first === undefined ? this.#lastSequence : first.sequence - 1),
     };
-    const timeoutMs =
-      options.deadlineMs === undefined ? undefined : Math.max(1, options.deadlineMs - performance.now());
+    const leftMs = options.deadlineMs === undefined ? Infinity : options.deadlineMs - performance.now();
+    // A call is not to end before the stream: transports have timers, too.
+    const timeoutMs = leftMs > longestTimerMs ? undefined : Math.max(1, leftMs);
     const events: SessionEvents = {
       onOpened: (limits) => this.#onOpened(session, limits),
       onAnswer: (sequence, answer) => this.#onAnswer(sequence, answer),
@@ -162,13 +179,32 @@ export class StreamCore<Tag> {
 
   #onOpened(session: Session, limits: StreamOpened): void {
     this.#state = { t: "open", session, limits, sinceMs: performance.now() };
-    for (const { sequence, entry } of this.#slots) {
-      if (entry.answer === undefined) entry.span.addEvent("leat.batch_resent");
-      session.send(sequence, entry.batch.bytes, entry.traceparent);
-    }
+    this.#resend(session, limits);
     this.#flush();
     this.#pull();
     this.#finishIfDone();
+  }
+
+  /** Sends again what was sent before the connection was lost, as far as it still has to run. */
+  #resend(session: Session, limits: StreamOpened): void {
+    const unfit: { readonly entry: Entry<Tag>; readonly error: LeatCallError }[] = [];
+    for (const slot of this.#slots) {
+      const { sequence, entry } = slot;
+      slot.answered = false;
+      const error = entry && refuse(entry.batch, limits);
+      if (entry && error) {
+        // The server behind this connection takes less than the one before.
+        unfit.push({ entry, error });
+        slot.entry = undefined;
+      }
+      if (slot.entry) {
+        slot.entry.span.addEvent("leat.batch_resent");
+        session.send(sequence, slot.entry.batch.bytes, slot.entry.traceparent);
+      } else {
+        session.send(sequence, nothing, "");
+      }
+    }
+    for (const { entry, error } of unfit) this.#settle(entry, { t: "error", error });
   }
 
   #onDraining(session: Session, lastSequence: number): void {
@@ -286,13 +322,15 @@ export class StreamCore<Tag> {
       this.fail(new LeatCallError(message, { code: Code.Internal }));
       return;
     }
-    if (slot.answered) return;
-    slot.answered = true;
-    this.#failures = 0;
-    while (this.#slots[0]?.answered) this.#slots.shift();
     const { entry } = slot;
-    if (answer.t === "error" && this.#resendLater(entry, answer.error)) return;
-    this.#settle(entry, answer);
+    slot.entry = undefined;
+    slot.answered = true;
+    while (this.#slots[0]?.answered) this.#slots.shift();
+    if (entry) {
+      this.#failures = 0;
+      if (answer.t === "error" && this.#resendLater(entry, answer.error)) return;
+      this.#settle(entry, answer);
+    }
     this.#halfCloseIfDrained();
     this.#pull();
   }
@@ -302,12 +340,12 @@ export class StreamCore<Tag> {
     if (error.retryAfterMs === undefined || entry.attempts >= this.#parts.options.maxBatchAttempts)
       return false;
     entry.span.addEvent("leat.batch_refused", { [attributes.errorType]: error.reason });
-    const timer = setTimeout(() => {
-      this.#resendTimers.delete(timer);
+    const send = (): void => {
+      this.#refused.delete(entry);
       this.#unsent.push(entry);
       this.#flush();
-    }, spreadMs(error.retryAfterMs));
-    this.#resendTimers.add(timer);
+    };
+    this.#refused.set(entry, setTimeout(send, spreadMs(error.retryAfterMs)));
     return true;
   }
 
@@ -340,20 +378,6 @@ export class StreamCore<Tag> {
     this.#finish();
     this.#done.resolve();
   }
-}
-
-/** Why a batch cannot be sent under these limits; undefined when it can. The server would end the stream over it. */
-function refuse(batch: OutgoingBatch<unknown>, limits: StreamOpened): LeatCallError | undefined {
-  const [reason, limit, value, measured] =
-    batch.bytes.length > limits.maxBatchBytes
-      ? ["BATCH_TOO_LARGE", "maxBatchBytes", limits.maxBatchBytes, batch.bytes.length]
-      : ["BATCH_TOO_MANY_RECORDS", "maxBatchRecords", limits.maxBatchRecords, batch.count];
-  if (measured <= value) return undefined;
-  return new LeatCallError(`the batch was not sent: measured ${measured}, the limit ${limit} is ${value}`, {
-    code: Code.InvalidArgument,
-    reason: String(reason),
-    metadata: { limit: String(limit), value: String(value), measured: String(measured) },
-  });
 }
 
 function abortError(cause: unknown): LeatCallError {

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Leat, text } from "../index.ts";
+import { type BatchResult, type Item, Leat, text } from "../index.ts";
 import { startProtocolServer } from "../test-kit/protocol-server.ts";
 import { fast, numbers, oneTo, upper } from "../test-kit/stream-runs.ts";
 
@@ -34,12 +34,26 @@ test("whatever befalls the server, each result comes once, and in order where th
       });
       await using leat = new Leat(server.address);
       const options = { codec: text(), batchRecords: 1, unordered, ...fast };
-      const results = await Array.fromAsync(leat.stream("uppercase", numbers(40), options));
+      const results: BatchResult<Item<string>, string>[] = [];
+      /** How many connections there had been when the result of a batch came. */
+      const connectionsBefore = new Map<number, number>();
+      for await (const result of leat.stream("uppercase", numbers(40), options)) {
+        results.push(result);
+        connectionsBefore.set(result.sequence, server.streams.length);
+      }
       const sequences = results.map(({ sequence }) => sequence);
       expect(unordered ? sequences.toSorted((a, b) => a - b) : sequences).toEqual(oneTo(40));
       expect(results.toSorted((a, b) => a.sequence - b.sequence).flatMap(({ outputs }) => outputs)).toEqual(
         upper(40),
       );
+      // Nothing runs again whose result has come: its failures would be dead letters once more.
+      for (const [index, { batches }] of server.streams.entries()) {
+        for (const { records } of batches) {
+          const name = new TextDecoder().decode(records[0]?.value);
+          const place = numbers(40).indexOf(name) + 1;
+          if (place > 0) expect(connectionsBefore.get(place)).toBeGreaterThan(index);
+        }
+      }
       // Sequences have no gap, on any connection: the server ends the stream over one.
       expect(server.streams.every(({ maxUnanswered }) => maxUnanswered <= window)).toBe(true);
     },

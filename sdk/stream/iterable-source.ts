@@ -4,6 +4,7 @@ import { EncodedBatch } from "../record/encoded-batch.ts";
 import { BatchWriter } from "../record/writer.ts";
 import type { BatchLimits, BatchSource, OutgoingBatch } from "./batch.ts";
 import type { ResolvedBatchingOptions } from "./options.ts";
+import { longestTimerMs } from "./options.ts";
 
 /**
  * What a source may give: one item, a batch of items, or an encoded batch.
@@ -84,14 +85,13 @@ export class IterableSource<Item> implements BatchSource<readonly Item[]> {
     this.#waiter = undefined;
     if (this.#end) return;
     this.#end = { error: undefined };
-    // Lets a generator run its finally blocks; the stream has its outcome, whatever they do.
-    Promise.resolve(this.#iterator.return?.()).catch(() => {});
+    void this.#release();
   }
 
   /** Goes on until the waiter has its batch or the iterable makes it wait. */
   #advance(): void {
     while (this.#waiter) {
-      const batch = this.#ready.shift() ?? (this.#complete() ? this.#take() : undefined);
+      const batch = this.#ready.shift() ?? (this.#complete() ? this.#takeBatch() : undefined);
       if (batch) {
         this.#answer((waiter) => waiter.resolve(batch));
       } else if (this.#end) {
@@ -122,28 +122,25 @@ export class IterableSource<Item> implements BatchSource<readonly Item[]> {
   /** Asks for one chunk. @returns whether it is there already */
   #ask(): boolean {
     if (this.#asking) return false;
+    let result: IteratorResult<Chunk<Item>> | Promise<IteratorResult<Chunk<Item>>>;
     try {
-      const result = this.#iterator.next();
-      if (this.#synchronous) {
-        this.#accept(result as IteratorResult<Chunk<Item>>);
-        return true;
-      }
-      this.#asking = true;
-      (result as Promise<IteratorResult<Chunk<Item>>>).then(this.#onChunk, this.#onError);
-      return false;
+      result = this.#iterator.next();
     } catch (error) {
       this.#end = { error };
       return true;
     }
+    if (this.#synchronous) {
+      this.#take(result as IteratorResult<Chunk<Item>>);
+      return true;
+    }
+    this.#asking = true;
+    (result as Promise<IteratorResult<Chunk<Item>>>).then(this.#onChunk, this.#onError);
+    return false;
   }
 
   readonly #onChunk = (result: IteratorResult<Chunk<Item>>): void => {
     this.#asking = false;
-    try {
-      this.#accept(result);
-    } catch (error) {
-      this.#abandon(error);
-    }
+    this.#take(result);
     this.#advance();
   };
 
@@ -157,7 +154,24 @@ export class IterableSource<Item> implements BatchSource<readonly Item[]> {
   #abandon(error: unknown): void {
     if (this.#end) return;
     this.#end = { error };
-    Promise.resolve(this.#iterator.return?.()).catch(() => {});
+    void this.#release();
+  }
+
+  /** Lets a generator run its finally blocks. */
+  async #release(): Promise<void> {
+    try {
+      await this.#iterator.return?.();
+    } catch {
+      // The stream has its outcome, whatever they do.
+    }
+  }
+
+  #take(result: IteratorResult<Chunk<Item>>): void {
+    try {
+      this.#accept(result);
+    } catch (error) {
+      this.#abandon(error);
+    }
   }
 
   #accept(result: IteratorResult<Chunk<Item>>): void {
@@ -183,11 +197,14 @@ export class IterableSource<Item> implements BatchSource<readonly Item[]> {
   #acceptItem(item: Item): void {
     this.#append(item);
     if (this.#synchronous || this.#linger || this.#writer.count === 0) return;
-    this.#linger = setTimeout(() => {
-      this.#linger = undefined;
-      this.#lingered = true;
-      this.#advance();
-    }, this.#options.lingerMs);
+    this.#linger = setTimeout(
+      () => {
+        this.#linger = undefined;
+        this.#lingered = true;
+        this.#advance();
+      },
+      Math.min(this.#options.lingerMs, longestTimerMs),
+    );
   }
 
   #append(item: Item): void {
@@ -202,10 +219,10 @@ export class IterableSource<Item> implements BatchSource<readonly Item[]> {
   }
 
   #closePartial(): void {
-    if (this.#writer.count > 0) this.#ready.push(this.#take());
+    if (this.#writer.count > 0) this.#ready.push(this.#takeBatch());
   }
 
-  #take(): OutgoingBatch<readonly Item[]> {
+  #takeBatch(): OutgoingBatch<readonly Item[]> {
     clearTimeout(this.#linger);
     this.#linger = undefined;
     this.#lingered = false;

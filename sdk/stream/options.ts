@@ -30,7 +30,7 @@ export interface ReconnectOptions {
 export interface StreamOptions {
   /** Ends the stream. */
   signal?: AbortSignal;
-  /** Ends the stream after so many milliseconds. Default: none. */
+  /** Ends the stream after so many milliseconds. Default, as Infinity: never. */
   timeoutMs?: number;
   /** gRPC metadata for the call that carries the stream. */
   headers?: Record<string, string>;
@@ -87,6 +87,9 @@ export interface ResolvedBatchingOptions {
   readonly lingerMs: number;
 }
 
+/** The longest time that a timer of Node's waits, in milliseconds: 25 days. With a longer one it is due at once. */
+export const longestTimerMs = 2 ** 31 - 1;
+
 /** @throws RangeError for an option below what it may be */
 export function atLeast(name: string, value: number, minimum: number): number {
   if (value >= minimum) return value;
@@ -102,7 +105,7 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedStreamOpti
   const { reconnect = {}, timeoutMs } = options;
   return {
     signal: options.signal,
-    deadlineMs: timeoutMs === undefined ? undefined : performance.now() + timeoutMs,
+    deadlineMs: timeoutMs === undefined || timeoutMs === Infinity ? undefined : performance.now() + timeoutMs,
     headers: options.headers,
     window: atLeast("window", options.window ?? Number.POSITIVE_INFINITY, 1),
     unordered: options.unordered ?? false,

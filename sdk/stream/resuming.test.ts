@@ -42,7 +42,7 @@ describe("resuming", () => {
     expect(second?.batches[0]?.records).toEqual(server.streams[0]?.batches[3]?.records);
   });
 
-  test("an unordered stream resumes across the gaps, still once each", async () => {
+  test("an unordered stream resumes across the gaps, and runs nothing again that was answered", async () => {
     await using leat = new Leat(server.address);
     const gate = new Gate();
     server.behaviour.beforeAnswer = (sequence) => (sequence % 2 === 1 ? gate.wait() : undefined);
@@ -53,12 +53,43 @@ describe("resuming", () => {
     })();
     await until(() => seen.length === 3);
     expect(seen).toEqual([2, 4, 6]);
+    // On the second connection the others are answered first, so that what was answered before is at the head.
+    const second = new Gate();
+    server.behaviour.beforeAnswer = (sequence) => (sequence % 2 === 0 ? second.wait() : undefined);
     server.cutConnections();
     await until(() => server.streams[1]?.batches.length === 6);
-    gate.open();
+    second.open();
     await read;
     expect(seen.toSorted()).toEqual([1, 2, 3, 4, 5, 6]);
     expect(server.streams[1]?.afterSequence).toBe(0);
+    const sent = server.streams[1]?.batches.map(({ sequence, records }) => [sequence, records.length]);
+    expect(sent).toEqual([
+      [1, 1],
+      [2, 0],
+      [3, 1],
+      [4, 0],
+      [5, 1],
+      [6, 0],
+    ]);
+  });
+
+  test("a batch that the server takes no more after a reconnect is answered in band, and the stream goes on", async () => {
+    await using leat = new Leat(server.address);
+    const gate = new Gate();
+    server.behaviour.beforeAnswer = () => gate.wait();
+    const results = leat.stream("identity", ["a", "x".repeat(100), "b"], { codec, batchRecords: 1, ...fast });
+    const seen: string[] = [];
+    const read = (async () => {
+      for await (const { error, outcomes } of results) seen.push(error?.reason ?? outcomes[0]?.status ?? "");
+    })();
+    await until(() => server.streams[0]?.batches.length === 3);
+    server.behaviour.maxBatchBytes = 60;
+    server.cutConnections();
+    await until(() => server.streams[1]?.batches.length === 3);
+    gate.open();
+    await read;
+    expect(seen).toEqual(["ok", "BATCH_TOO_LARGE", "ok"]);
+    expect(server.streams[1]?.batches.map(({ records }) => records.length)).toEqual([1, 0, 1]);
   });
 
   test("a server that comes back on the same port is found again", async () => {
@@ -168,6 +199,30 @@ describe("a batch that the server refuses", () => {
       errors.push(error?.reason);
     expect(errors).toEqual(["BATCH_MALFORMED", undefined]);
     expect(server.streams[0]?.batches).toHaveLength(2);
+  });
+
+  test("does not run under its old number when the connection is lost while it waits", async () => {
+    const gate = new Gate();
+    let refusals = 0;
+    await using server = await startProtocolServer({
+      beforeAnswer: (sequence) => (sequence === 1 ? gate.wait() : undefined),
+      refuse: (sequence) =>
+        sequence === 2 && refusals++ === 0
+          ? { reason: "QUEUE_FULL", code: Code.ResourceExhausted, retryAfterMs: 50 }
+          : undefined,
+    });
+    await using leat = new Leat(server.address);
+    const done = collect(leat, numbers(3), { unordered: true });
+    await until(() => server.streams[0]?.batches.length === 3 && refusals === 1);
+    await turns(5);
+    server.cutConnections();
+    await until(() => server.streams[1]?.batches.length === 4);
+    gate.open();
+    const { sequences, outputs } = await done;
+    expect(sequences.toSorted()).toEqual([1, 2, 3]);
+    expect(outputs.toSorted()).toEqual(upper(3));
+    const sent = server.streams[1]?.batches.map(({ records }) => new TextDecoder().decode(records[0]?.value));
+    expect(sent).toEqual(["n1", "", "", "n2"]);
   });
 
   test("survives a reconnect while it waits", async () => {

@@ -243,6 +243,22 @@ describe("ending a stream early", () => {
     expect(outputs).toEqual(["A", "B"]);
   });
 
+  test("a value that cannot be encoded lets a generator end", async () => {
+    await using server = await startProtocolServer();
+    await using leat = new Leat(server.address);
+    let released = false;
+    function* source() {
+      try {
+        for (;;) yield 2n as unknown as number;
+      } finally {
+        released = true;
+      }
+    }
+    const results = leat.stream("identity", source(), { codec: json<number>() });
+    await expect(results.next()).rejects.toThrow("cannot encode record 0");
+    expect(released).toBe(true);
+  });
+
   test("a value that cannot be encoded ends it the same way", async () => {
     await using server = await startProtocolServer();
     await using leat = new Leat(server.address);
