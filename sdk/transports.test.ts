@@ -4,7 +4,7 @@ import { createGrpcTransport as createNodeTransport } from "@connectrpc/connect-
 import { expect, test } from "vitest";
 import { createGrpcTransport, json, Leat, text } from "./index.ts";
 import { startProtocolServer } from "./test-kit/protocol-server.ts";
-import { collect, numbers, oneTo, upper } from "./test-kit/stream-runs.ts";
+import { collect, fast, numbers, oneTo, upper } from "./test-kit/stream-runs.ts";
 
 test("a Leat streams over another transport: it sees ordinary messages", async () => {
   await using server = await startProtocolServer();
@@ -13,6 +13,23 @@ test("a Leat streams over another transport: it sees ordinary messages", async (
   expect((await leat.transform("uppercase", ["a"], { codec: text() })).outputs).toEqual(["A"]);
   expect(await collect(leat, numbers(30))).toEqual({ sequences: oneTo(30), outputs: upper(30) });
 });
+
+test.each(["destroy", "resetAndDestroy"] as const)(
+  "a stream over another transport survives connections that are cut with %s",
+  async (how) => {
+    await using server = await startProtocolServer();
+    const transport = createNodeTransport({ baseUrl: `http://${server.address}` });
+    await using leat = new Leat({ transport });
+    const outputs: string[] = [];
+    const options = { codec: text(), batchRecords: 1, ...fast };
+    for await (const result of leat.stream("uppercase", numbers(60), options)) {
+      outputs.push(...result.outputs);
+      if (result.sequence % 20 === 10) server.cutConnections(how);
+    }
+    expect(outputs).toEqual(upper(60));
+    expect(server.streams.length).toBeGreaterThan(2);
+  },
+);
 
 test("a Leat streams through interceptors, which see the batches", async () => {
   await using server = await startProtocolServer();

@@ -69,8 +69,8 @@ export interface ProtocolServer extends AsyncDisposable {
   cancelled: number;
   /** WatchMetrics calls that are open. */
   watchers: number;
-  /** Cuts all connections, as when a machine loses its network. */
-  cutConnections(): void;
+  /** Cuts all connections, as when a machine loses its network; or resets them, as when the process is killed that held them. */
+  cutConnections(how?: "destroy" | "resetAndDestroy"): void;
   /** Tells all open streams that the server is draining. */
   drain(): void;
   /** How many connections are open. */
@@ -143,8 +143,8 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}): 
     get receivedBytes() {
       return [...sockets].reduce((sum, socket) => sum + socket.bytesRead, 0);
     },
-    cutConnections() {
-      for (const socket of sockets) socket.destroy();
+    cutConnections(how = "destroy") {
+      for (const socket of sockets) socket[how]();
     },
     drain() {
       for (const stream of open) stream.drain();
