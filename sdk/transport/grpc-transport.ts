@@ -8,6 +8,7 @@ import type {
 import type { Transport, UnaryResponse } from "@connectrpc/connect";
 import { createContextValues } from "@connectrpc/connect";
 import { runStreamingCall, runUnaryCall } from "@connectrpc/connect/protocol";
+import { longestTimerMs } from "../stream/options.ts";
 import { resolveAddresses } from "./address.ts";
 import type { CallRequest, CallSettings } from "./call.ts";
 import { methodPath } from "./call.ts";
@@ -98,13 +99,13 @@ export function createGrpcTransport(options: GrpcTransportOptions = {}): GrpcTra
   };
 }
 
-/** Connect's convention: no timeout takes the default, zero or less means none. */
+/** Connect's convention: no timeout takes the default, zero or less means none. Neither has one that no timer can wait for an end. */
 function effectiveTimeoutMs(
   timeoutMs: number | undefined,
   defaultMs: number | undefined,
 ): number | undefined {
   const effective = timeoutMs ?? defaultMs;
-  return effective !== undefined && effective > 0 ? effective : undefined;
+  return effective !== undefined && effective > 0 && effective <= longestTimerMs ? effective : undefined;
 }
 
 /** What one try of a call is made with; asks for its token anew. */
@@ -116,7 +117,7 @@ function callRequest(
 ): CallRequest | Promise<CallRequest> {
   const metadata = toMetadata(header);
   const request = { metadata, deadline, signal };
-  return authorise === undefined ? request : authorise(metadata).then(() => request);
+  return authorise === undefined ? request : authorise(metadata, request).then(() => request);
 }
 
 function deadlineOf(timeoutMs: number | undefined): Date | undefined {

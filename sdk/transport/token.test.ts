@@ -1,10 +1,15 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { TransformService } from "@leat/proto";
 import { expect, test } from "vitest";
+import { turns } from "../test-kit/gates.ts";
 import { startProtocolServer } from "../test-kit/protocol-server.ts";
-import { request } from "../test-kit/requests.ts";
+import { failure, opening, request } from "../test-kit/requests.ts";
 import { createGrpcTransport } from "./grpc-transport.ts";
 import type { GrpcTransportOptions } from "./options.ts";
+
+async function* requests() {
+  yield opening("identity");
+}
 
 test("each call carries the token that its source gives then", async () => {
   await using server = await startProtocolServer();
@@ -32,6 +37,40 @@ test("a source that fails fails the call, and nothing is sent", async () => {
     message: expect.stringContaining("no token today"),
   });
   expect(server.unaryCalls).toHaveLength(0);
+});
+
+test("a call that its caller gives up, or whose deadline passes, waits for no token", async () => {
+  await using server = await startProtocolServer();
+  const asked = Promise.withResolvers<void>();
+  const token = (): Promise<string> => {
+    asked.resolve();
+    return new Promise(() => {});
+  };
+  using transport = createGrpcTransport({ address: server.address, token });
+  const client = createClient(TransformService, transport);
+  await expect(client.transform(request("identity"), { timeoutMs: 20 })).rejects.toMatchObject({
+    code: Code.DeadlineExceeded,
+  });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const call = failure(client.transform(request("identity"), { signal }));
+  const stream = failure(Array.fromAsync(client.streamTransform(requests(), { signal })));
+  await asked.promise;
+  controller.abort(new Error("enough"));
+  expect(await call).toMatchObject({ code: Code.Canceled, rawMessage: "enough" });
+  expect(await stream).toMatchObject({ code: Code.Canceled, rawMessage: "enough" });
+  const late = failure(Array.fromAsync(client.streamTransform(requests(), { timeoutMs: 20 })));
+  expect(await late).toMatchObject({ code: Code.DeadlineExceeded });
+  expect(server.connections).toBe(0);
+});
+
+test("a source that is not asked any more may fail unheard", async () => {
+  const gate = Promise.withResolvers<string>();
+  using transport = createGrpcTransport({ address: "127.0.0.1:1", token: () => gate.promise });
+  const call = createClient(TransformService, transport).transform(request("identity"), { timeoutMs: 5 });
+  await expect(call).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+  gate.reject(new Error("too late"));
+  await turns(2);
 });
 
 test.each<[string, GrpcTransportOptions, boolean]>([
