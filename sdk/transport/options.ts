@@ -6,6 +6,7 @@ import type { ChannelCredentials, ChannelOptions, VerifyOptions } from "@grpc/gr
 import { compressionAlgorithms, credentials as grpcCredentials } from "@grpc/grpc-js";
 import { atLeast } from "../stream/options.ts";
 import type { ChannelTarget } from "./address.ts";
+import { repeatableMethods } from "./repeatable-methods.ts";
 import type { RetryPolicy } from "./retry.ts";
 
 /**
@@ -100,7 +101,7 @@ export interface RetryOptions {
   codes?: readonly Code[];
   /**
    * The methods to try again, as `package.Service/Method`, or `package.Service` for all of its methods.
-   * Default: Leat's methods that may run twice without harm.
+   * Default: what may run twice without harm: transforms, loading a module, and all that only reads.
    */
   methods?: readonly string[];
   /** What bounds the retries of all calls of a transport together. */
@@ -174,17 +175,6 @@ export interface GrpcTransportOptions {
   /** Options of grpc-js that have no name here; they win over those that have. */
   channelOptions?: ChannelOptions;
 }
-
-/** Methods whose repetition does no harm. A second put or delete is visible, so those are left out. */
-const repeatableMethods: readonly string[] = [
-  "leat.v1.TransformService/Transform",
-  "leat.v1.ModuleService/LoadModule",
-  "leat.v1.ModuleService/ListModules",
-  "leat.v1.ModuleService/GetModule",
-  "leat.v1.PipelineService/GetPipeline",
-  "leat.v1.PipelineService/ListPipelines",
-  "leat.v1.MetricsService/Metrics",
-];
 
 const MiB = 1024 * 1024;
 
