@@ -49,7 +49,16 @@ export const Control = {
 } as const;
 
 /** What a worker is doing, for its watchdog. */
-export const Phase = { idle: 0, init: 1, execute: 2 } as const;
+export const Phase = {
+  /** It has no batch. */
+  idle: 0,
+  /** A guest is being started. */
+  init: 1,
+  /** A guest runs, or what it returned is read. */
+  execute: 2,
+  /** What the host does with a batch around the calls of guests. */
+  host: 3,
+} as const;
 
 /** Words of one slot. */
 export const Slot = {

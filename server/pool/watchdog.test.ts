@@ -163,7 +163,32 @@ describe("the watchdog", () => {
     expect(seen).toEqual([{ t: "cancelled" }]);
   });
 
-  test("looks away while no guest runs", () => {
+  test("lets the host's own work take its time, and tells of it and stops it like a guest's", () => {
+    const { words, crossing, stalls, pass, seen, nowMs } = setUp();
+    words[Control.currentPhase] = Phase.host;
+    pass(3_000);
+    expect(seen).toEqual([]);
+    expect(stalls).toHaveLength(1);
+    crossing.jobs[0]?.cancel(nowMs());
+    pass(30);
+    expect(seen).toEqual([]);
+    pass(5);
+    expect(seen).toEqual([{ t: "cancelled" }]);
+  });
+
+  test("does not take the host's work on a new batch for a long call of the one before", () => {
+    const { words, enter, stalls, pass } = setUp();
+    enter(Phase.execute, 0);
+    pass(10);
+    for (let batch = 2; batch < 10; batch++) {
+      words[Control.begun] = batch;
+      words[Control.currentPhase] = Phase.host;
+      pass(10);
+    }
+    expect(stalls).toEqual([]);
+  });
+
+  test("looks away while there is no batch", () => {
     const { words, pass, seen } = setUp();
     words[Control.currentPhase] = Phase.idle;
     pass(5_000);

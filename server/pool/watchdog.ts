@@ -144,7 +144,7 @@ export class Watchdog {
       this.#seen.set(worker, seen);
     }
     const nextRun = seen.begun !== begun;
-    const nextCall = seen.guestCalls !== guestCalls;
+    const nextCall = nextRun || seen.guestCalls !== guestCalls;
     const nextRecord = nextCall || seen.record !== record;
     if (!nextRun && !nextRecord) return seen;
     const cpuMs = worker.cpu.usedMs();
@@ -171,6 +171,8 @@ export class Watchdog {
     if (crossing.cancelledMs !== undefined && nowMs - crossing.cancelledMs > limits.maxCancelGraceMs) {
       return nowMs - seen.call.wallMs > limits.maxCancelGraceMs ? { t: "cancelled" } : undefined;
     }
+    // What the host does is bounded by what batches and results may hold, and no guest is to blame for it.
+    if (phase === Phase.host) return undefined;
     const over = (since: Since, limitMs: number): boolean =>
       this.#isOver(worker, since, limitMs, limits, nowMs);
     if (phase === Phase.init) return over(seen.call, limits.maxInitMs) ? { t: "init", stage } : undefined;

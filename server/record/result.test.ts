@@ -153,6 +153,24 @@ describe("reading a guest's result", () => {
     expect(failure?.message).toBe(`${"x".repeat(19)}\ufffd`);
   });
 
+  test.each([
+    ["index", [0x08, 0x00]],
+    ["code", [0x12, 0x01, 0x61]],
+    ["message", [0x1a, 0x01, 0x61]],
+    ["retryable", [0x30, 0x01]],
+  ])("refuses a failure that says its %s twice", (_, field) => {
+    const result = (...failure: number[]) =>
+      Uint8Array.from([0x12, 0x01, 0x00, 0x1a, failure.length, ...failure]);
+    expect(read(result(...field), 1).failures).toHaveLength(1);
+    expect(() => read(result(...field, ...field), 1)).toThrow(WireError);
+  });
+
+  test("passes over the fields of a failure that are the host's, however often they come", () => {
+    const others = [0x22, 0x01, 0x61, 0x28, 0x01, 0x8a, 0x02, 0x00];
+    const bytes = Uint8Array.from([0x12, 0x01, 0x00, 0x1a, 2 * others.length, ...others, ...others]);
+    expect(read(bytes, 1).failures).toEqual([{ index: 0, code: "failed", message: "", retryable: false }]);
+  });
+
   test("gives a failure without a code one", () => {
     const message = create(TransformResultSchema, { fanout: [0], failures: [{ index: 0 }] });
     expect(read(toBinary(TransformResultSchema, message), 1).failures[0]?.code).toBe("failed");

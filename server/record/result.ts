@@ -179,19 +179,24 @@ function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds): Gues
   const end = cursor.end;
   cursor.end = cursor.length() + cursor.position;
   const failure: GuestFailure = { index: 0, code: "failed", message: "", retryable: false };
+  let seen = 0;
   while (!cursor.done) {
     const tag = cursor.tag();
     switch (tag) {
       case (1 << 3) | 0:
+        seen = once(seen, 1);
         failure.index = cursor.uint32();
         break;
       case (2 << 3) | 2:
+        seen = once(seen, 2);
         failure.code = readCode(cursor, bounds.maxFailureTextBytes);
         break;
       case (3 << 3) | 2:
+        seen = once(seen, 3);
         failure.message = readText(cursor, bounds.maxFailureTextBytes);
         break;
       case (6 << 3) | 0:
+        seen = once(seen, 6);
         failure.retryable = cursor.uint32() !== 0;
         break;
       default:
@@ -203,6 +208,12 @@ function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds): Gues
   if (failure.index >= inputs)
     throw new WireError(`a failure of input ${failure.index}, there are ${inputs}`);
   return failure;
+}
+
+/** Each text costs a string: a result could have millions for the price of one failure. */
+function once(seen: number, field: number): number {
+  if ((seen & (1 << field)) !== 0) throw new WireError(`field ${field} of a failure comes twice`);
+  return seen | (1 << field);
 }
 
 function readCode(cursor: Cursor, maxBytes: number): string {

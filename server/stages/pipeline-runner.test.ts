@@ -2,6 +2,9 @@ import { describe, expect, test } from "vitest";
 import { localPipeline } from "../../test/kit/local-pipeline.ts";
 import { batchOf, failuresOf, shapeOf, valuesOf } from "../../test/kit/records.ts";
 import { guest } from "../../test/kit/wat.ts";
+import { Control, Phase, Slot } from "../bridge/layout.ts";
+import type { ConditionSpec } from "../bridge/pipeline-spec.ts";
+import type { StageRunner } from "./stage-runner.ts";
 
 describe("failures that are reported", () => {
   test("keep their messages up to the limit, and their codes beyond it", async () => {
@@ -69,6 +72,55 @@ describe("a record that a stage fails", () => {
       fanout: [2, 0, 0, 0],
       failures: ["1 refused@s2", "3 refused@s2"],
     });
+  });
+});
+
+describe("the watchdog is told", () => {
+  /** What the control words say whenever a result is read. */
+  async function whileReading(...values: string[]) {
+    const pipeline = await localPipeline([{ source: "program" }]);
+    const { memory, runner } = pipeline;
+    const [stage] = runner.stages;
+    if (stage === undefined) throw new Error("no stage");
+    const { checkBytes } = stage;
+    const seen: (number | undefined)[][] = [];
+    stage.checkBytes = (...args) => {
+      seen.push([memory.words[Control.currentPhase], memory.words[Control.currentRecord]]);
+      checkBytes.apply(stage, args);
+    };
+    pipeline.run(batchOf(...values));
+    return { seen, after: memory.words[Control.currentPhase] };
+  }
+
+  test("that reading what a guest returned is in the guest's time", async () => {
+    // The time is that of all records together, for any of them may have made it long.
+    expect(await whileReading("ma", "mb")).toEqual({ seen: [[Phase.execute, -1]], after: Phase.idle });
+    expect(await whileReading("ma")).toEqual({ seen: [[Phase.execute, 0]], after: Phase.idle });
+  });
+
+  test("that records are chosen and put together by the host, for the stage whose condition it is", async () => {
+    const when: ConditionSpec = { t: "key", match: { t: "exists" } };
+    const pipeline = await localPipeline([{ source: "program" }, { source: "program", when }]);
+    const { memory, runner } = pipeline;
+    const { selection } = (runner.stages[1] as StageRunner).context;
+    const seen: (number | undefined)[][] = [];
+    const look = () =>
+      seen.push([memory.words[Control.currentPhase], memory.words[memory.slot(0) + Slot.stagesBegun]]);
+    for (const act of ["select", "gather", "merge"] as const) {
+      const original = selection[act] as (...args: unknown[]) => unknown;
+      selection[act] = ((...args: unknown[]) => {
+        look();
+        return original.apply(selection, args);
+      }) as never;
+    }
+    const batch = batchOf("ma", "mmb");
+    Object.assign(batch.records[1] ?? {}, { key: Buffer.from("k") });
+    expect(pipeline.run(batch).results.map(valuesOf)).toEqual([["a", "b"]]);
+    expect(seen).toEqual([
+      [Phase.host, 2],
+      [Phase.host, 2],
+      [Phase.host, 2],
+    ]);
   });
 });
 

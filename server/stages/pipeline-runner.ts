@@ -19,8 +19,10 @@ import { StageRunner } from "./stage-runner.ts";
 
 /** Receives what is measured of each stage. */
 export interface StageProbe {
-  /** A stage is about to run. */
+  /** It is a stage's turn. */
   begin(stage: number): void;
+  /** Its module is about to be called. */
+  call(stage: number): void;
   /** A stage has run some records; `skipped` others passed it by. */
   end(stage: number, records: StageRecords, runner: StageRunner): void;
   /** All records have passed a stage by: its module was not called. */
@@ -82,12 +84,13 @@ export class PipelineRunner {
       if (this.#context.cancelled) throw new HostAbort("cancelled");
       if (this.composition.records === 0 && records > 0) break;
       const present = this.composition.records;
+      probe.begin(runner.index);
       const chosen = this.#choose(runner);
       if (chosen === 0 && present > 0) {
         probe.skip(runner.index, present);
         continue;
       }
-      probe.begin(runner.index);
+      probe.call(runner.index);
       const counted = this.#counted;
       counted.failed = this.#runStage(runner, chosen, exclusions?.get(runner.index));
       counted.in = chosen;

@@ -52,7 +52,7 @@ export class RunContext {
     this.#calls = words[this.#memory.slot(slot) + Slot.segments] as number;
     words[Control.currentStage] = 0;
     words[Control.currentRecord] = -1;
-    words[Control.currentPhase] = Phase.idle;
+    words[Control.currentPhase] = Phase.host;
     words[Control.begun] = ((words[Control.begun] as number) + 1) | 0;
     Atomics.store(words, Control.currentSlot, slot);
   }
@@ -72,9 +72,9 @@ export class RunContext {
     Atomics.store(words, Control.currentPhase, phase);
   }
 
-  /** The guest has returned. */
+  /** The guest has returned, and what it returned is read. */
   leave(): void {
-    Atomics.store(this.#words, Control.currentPhase, Phase.idle);
+    Atomics.store(this.#words, Control.currentPhase, Phase.host);
   }
 
   /** The guest says which record it works on. A plain store: one is made for each record. */

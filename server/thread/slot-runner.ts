@@ -212,11 +212,6 @@ class SlotProbe implements StageProbe {
   }
 
   begin(stage: number): void {
-    this.#ledger?.stage(stage);
-    this.#enter(stage);
-  }
-
-  #enter(stage: number): void {
     const { words, times } = this.#memory;
     words[this.#memory.slot(this.slot) + Slot.stagesBegun] = stage + 1;
     // A stage that does not end must not leave the figures of a batch that was in the slot before.
@@ -229,9 +224,14 @@ class SlotProbe implements StageProbe {
     times[at + 1] = nowMs;
   }
 
+  call(stage: number): void {
+    this.#ledger?.stage(stage);
+  }
+
   skip(stage: number, records: number): void {
-    this.#enter(stage);
-    this.#memory.words[this.#memory.stage(this.slot, stage) + StageWord.recordsSkipped] = records;
+    const { words, times } = this.#memory;
+    words[this.#memory.stage(this.slot, stage) + StageWord.recordsSkipped] = records;
+    times[this.#memory.timesOf(this.slot) + 3 + 2 * stage] = systemClock.nowMs();
   }
 
   end(stage: number, records: StageRecords, runner: StageRunner): void {
