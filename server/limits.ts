@@ -58,7 +58,7 @@ export interface Limits {
   maxBatchRecords: number;
   /** One encoded result that a stage returns. Default 16 MiB. */
   maxResultBytes: number;
-  /** Records that one stage may return for one batch. Default 100,000. */
+  /** Records that one stage may return for one batch; those of a batch and its failures may be twice as many. Default 100,000. */
   maxResultRecords: number;
   /** A module's configuration for one stage, as JSON. Default 64 KiB. */
   maxConfigBytes: number;

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type ChildProblem, FrameError } from "../bridge/frames.ts";
 import type { GuestCounters, GuestLog, Report } from "../bridge/from-worker.ts";
 import type { Limits } from "../limits.ts";
+import { mostFailures } from "../record/result.ts";
 
 /** A message as it comes, before it is checked. */
 export type ChildMessage = Report | GuestLog | GuestCounters;
@@ -42,7 +43,7 @@ export function childMessages(limits: Readonly<Limits>): (payload: Buffer) => Ch
             .optional(),
         }),
       )
-      .max(limits.maxBatchRecords),
+      .max(most.failures),
   });
   const log = z.strictObject({
     type: z.literal("log"),
@@ -75,7 +76,8 @@ function bounds(limits: Readonly<Limits>) {
   return {
     layoutSlots: 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 4)),
     problem: 16_384,
-    failures: limits.maxBatchRecords,
+    // Of each input one at each stage that tries it again, and all that an answer tells.
+    failures: Math.max(limits.maxBatchRecords * limits.maxStages, mostFailures(limits)),
     // Hosts put words of their own around what a guest says.
     message: limits.maxFailureTextBytes + 1_024,
     line: limits.maxLogLineBytes + 64,

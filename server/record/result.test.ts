@@ -4,9 +4,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   encodeFailure,
+  mostFailures,
   packedFanoutSize,
   ResultTooLargeError,
   ResultView,
+  readOutgoing,
   readResult,
   resultSize,
   roomFor,
@@ -15,7 +17,7 @@ import {
 } from "./result.ts";
 import { Cursor, WireError } from "./wire.ts";
 
-const bounds = { maxResultRecords: 1_000, maxFailureTextBytes: 20 };
+const bounds = { maxResultRecords: 1_000, maxFailureTextBytes: 20, maxFailureMessages: 40 };
 
 function read(bytes: Uint8Array, inputs: number): ResultView {
   const cursor = new Cursor();
@@ -171,10 +173,42 @@ describe("reading a guest's result", () => {
     expect(read(bytes, 1).failures).toEqual([{ index: 0, code: "failed", message: "", retryable: false }]);
   });
 
+  test("makes no text of messages beyond those that are kept, and still checks them", () => {
+    const failed = (message: string) => ({ code: "bad", message });
+    const failures = Array.from({ length: 41 }, (_, index) => ({ index, ...failed(`m${index}`) }));
+    const bytes = toBinary(
+      TransformResultSchema,
+      create(TransformResultSchema, { fanout: failures.map(() => 0), failures }),
+    );
+    const messages = read(bytes, 41).failures.map(({ message }) => message);
+    expect(messages).toEqual([...failures.slice(0, 40).map(({ message }) => message), ""]);
+    bytes[bytes.length - 1] = 0xff;
+    expect(() => read(bytes, 41)).toThrow(WireError);
+  });
+
   test("gives a failure without a code one", () => {
     const message = create(TransformResultSchema, { fanout: [0], failures: [{ index: 0 }] });
     expect(read(toBinary(TransformResultSchema, message), 1).failures[0]?.code).toBe("failed");
   });
+});
+
+test("an answer may fail each of its inputs, and records that they were split into up to a bound", () => {
+  const few = { ...bounds, maxResultRecords: 2 };
+  const readOf = (inputs: number, failures: number) => () => {
+    const message = create(TransformResultSchema, {
+      batch: {},
+      fanout: new Array(inputs).fill(0),
+      failures: Array.from({ length: failures }, () => ({ code: "bad" })),
+    });
+    const bytes = toBinary(TransformResultSchema, message);
+    const cursor = new Cursor();
+    cursor.reset(bytes, 0, bytes.length);
+    readOutgoing(cursor, inputs, few, new ResultView());
+  };
+  expect(readOf(10, 10)).not.toThrow();
+  expect(readOf(10, 11)).toThrow(WireError);
+  expect(readOf(1, mostFailures(few))).not.toThrow();
+  expect(readOf(1, mostFailures(few) + 1)).toThrow(WireError);
 });
 
 describe("writing a result", () => {

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { isUtf8 } from "node:buffer";
 import { walkBatch } from "./batch.ts";
-import { type Cursor, isUtf8, varintSize, WireError, writeVarint } from "./wire.ts";
+import { type Cursor, varintSize, WireError, writeVarint } from "./wire.ts";
 
 const batchTag = (1 << 3) | 2;
 const fanoutTag = (2 << 3) | 0;
@@ -58,6 +59,8 @@ export class ResultTooLargeError extends Error {
 export interface ResultBounds {
   readonly maxResultRecords: number;
   readonly maxFailureTextBytes: number;
+  /** Failures beyond so many lose their message. */
+  readonly maxFailureMessages: number;
 }
 
 /**
@@ -93,13 +96,21 @@ export function readResult(cursor: Cursor, inputs: number, bounds: ResultBounds,
         break;
       case failuresTag:
         if (view.failures.length === inputs) throw new WireError(`more failures than the ${inputs} inputs`);
-        view.failures.push(readFailure(cursor, inputs, bounds));
+        view.failures.push(readFailure(cursor, inputs, bounds, view.failures.length));
         break;
       default:
         throw new WireError(`unknown field ${tag >>> 3} of a result`);
     }
   }
   checkAccount(view, inputs, fanouts);
+}
+
+/**
+ * How many failures an answer has at most, unless it has more inputs. It leaves none out: where records that failed, and those
+ * that still may, would become more, a stage may not make several of one any more.
+ */
+export function mostFailures({ maxResultRecords }: Pick<ResultBounds, "maxResultRecords">): number {
+  return 2 * maxResultRecords;
 }
 
 /**
@@ -118,8 +129,8 @@ export function readOutgoing(cursor: Cursor, inputs: number, bounds: ResultBound
     const tag = cursor.tag();
     if (tag === batchTag) readBatch(cursor, bounds, view);
     else if (tag === packedFanoutTag) fanouts = readPackedFanout(cursor, inputs, view, fanouts);
-    else if (tag === failuresTag && view.failures.length < bounds.maxResultRecords)
-      view.failures.push(readFailure(cursor, inputs, bounds));
+    else if (tag === failuresTag && view.failures.length < Math.max(inputs, mostFailures(bounds)))
+      view.failures.push(readFailure(cursor, inputs, bounds, view.failures.length));
     else throw new WireError(`field ${tag >>> 3} of a result`);
   }
   let outputs = 0;
@@ -175,7 +186,9 @@ function checkAccount(view: ResultView, inputs: number, fanouts: number): void {
   }
 }
 
-function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds): GuestFailure {
+/** @param before - how many failures the result had before this one */
+function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds, before: number): GuestFailure {
+  const messageBytes = before < bounds.maxFailureMessages ? bounds.maxFailureTextBytes : 0;
   const end = cursor.end;
   cursor.end = cursor.length() + cursor.position;
   const failure: GuestFailure = { index: 0, code: "failed", message: "", retryable: false };
@@ -193,7 +206,7 @@ function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds): Gues
         break;
       case (3 << 3) | 2:
         seen = once(seen, 3);
-        failure.message = readText(cursor, bounds.maxFailureTextBytes);
+        failure.message = readText(cursor, messageBytes);
         break;
       case (6 << 3) | 0:
         seen = once(seen, 6);
@@ -232,7 +245,9 @@ function readText(cursor: Cursor, maxBytes: number): string {
   const length = cursor.length();
   const start = cursor.position;
   cursor.advance(length);
-  if (!isUtf8(cursor.bytes, start, start + length)) throw new WireError("text that is not UTF-8");
+  // A text may be all of a result, and Node walks it 20 times as fast as we do, for a view that a failure may cost.
+  if (!isUtf8(cursor.bytes.subarray(start, start + length))) throw new WireError("text that is not UTF-8");
+  if (maxBytes === 0) return "";
   // Cutting may split a character; the decoder then puts U+FFFD, which is valid again.
   return decoder.decode(cursor.bytes.slice(start, start + Math.min(length, maxBytes)));
 }

@@ -131,28 +131,42 @@ function shape(
   return result && shapeOf(result, values.length);
 }
 
+/** Where the last output lay when it was used. */
+function watchOutput({ runner }: LocalPipeline): { bytes: Uint8Array } {
+  const seen = { bytes: runner.bytes };
+  const { release } = runner;
+  runner.release = () => {
+    seen.bytes = runner.bytes;
+    release.call(runner);
+  };
+  return seen;
+}
+
 describe("a batch costs no copy", () => {
   test("where no record is run, and its module is not even started", async () => {
     const pipeline = await program();
+    const written = watchOutput(pipeline);
     expect(shape(pipeline, ["a", "b"])).toEqual({ values: ["a", "b"], fanout: [1, 1], failures: [] });
-    expect(pipeline.runner.bytes).toBe(pipeline.memory.bytes);
+    expect(written.bytes).toBe(pipeline.memory.bytes);
     expect(pipeline.runner.stages[0]?.live).toBe(false);
   });
 
   test("where all records are run", async () => {
     const pipeline = await program();
+    const written = watchOutput(pipeline);
     expect(shape(pipeline, ["!ma", "!mb"])).toMatchObject({ values: ["a", "b"] });
     // What comes out lies in the guest's memory.
-    expect(pipeline.runner.stages[0]?.output.bytes.length).toBe(256 * 65_536);
+    expect(written.bytes.length).toBe(256 * 65_536);
   });
 
   test("beyond the records that are run and the result, where some are", async () => {
     const pipeline = await program();
+    const written = watchOutput(pipeline);
     shape(pipeline, ["!ma", "b"]);
-    const first = pipeline.runner.bytes;
+    const first = written.bytes;
     shape(pipeline, ["!ma", "b"]);
     shape(pipeline, ["!ma", "b"]);
-    expect(pipeline.runner.bytes).toBe(first);
+    expect(written.bytes).toBe(first);
   });
 });
 
@@ -195,8 +209,9 @@ test("large buffers are let go after their batch", async () => {
   expect(shape(pipeline, [`!${long}`, long])?.values.map((value) => value.length)).toEqual([
     399_999, 400_000,
   ]);
+  const written = watchOutput(pipeline);
   shape(pipeline, ["!ma", "b"]);
-  expect(pipeline.runner.bytes.length).toBeLessThan(400_000);
+  expect(written.bytes.length).toBeLessThan(400_000);
 });
 
 describe("batches of any size follow each other in one worker", () => {

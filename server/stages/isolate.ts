@@ -57,6 +57,8 @@ class Isolation {
   /** Of all pieces together. */
   #bytes = 0;
   #outputs = 0;
+  /** Failures that the module itself told of. */
+  #told = 0;
   #poisonous = 0;
   #stepwise = false;
 
@@ -154,9 +156,12 @@ class Isolation {
     } catch (thrown) {
       return runner.fault(thrown);
     }
+    runner.room -= runner.grownBy(view, chosen.length);
+    const { maxFailureMessages } = runner.context.limits;
     for (const failure of view.failures) {
       const index = chosen[failure.index] as number;
-      this.#failed.set(index, { ...failure, index });
+      const message = this.#told++ < maxFailureMessages ? failure.message : "";
+      this.#failed.set(index, { ...failure, index, message });
     }
     this.#pieces.push({
       chosen,

@@ -8,7 +8,7 @@
 import type { FailureMatter, FailureSample, StageFailures } from "../bridge/from-worker.ts";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { HostAbort } from "../module/trap.ts";
-import type { Failure } from "../record/result.ts";
+import { type Failure, mostFailures } from "../record/result.ts";
 import { Composition } from "./composition.ts";
 import { mattersFor } from "./matters.ts";
 import { passFailedThrough } from "./pass-through.ts";
@@ -37,7 +37,7 @@ export interface StageRecords {
   skipped: number;
 }
 
-/** One pipeline in one worker. After {@link run}, its fields hold what came out until the next run. */
+/** One pipeline in one worker. After {@link run}, its fields hold what came out until {@link release}. */
 export class PipelineRunner {
   readonly spec: PipelineSpec;
   readonly stages: readonly StageRunner[];
@@ -102,13 +102,15 @@ export class PipelineRunner {
     if (this.failures.length > 1) this.failures.sort((a, b) => a.index - b.index);
   }
 
-  /** What came out was used: nothing refers to the memory of instances any more that were dropped. */
+  /** What came out was used: lets go of it. A worker has more pipelines than it has memory for a batch of each. */
   release(): void {
-    for (let index = 0; index < this.stages.length; index++) {
-      const stage = this.stages[index] as StageRunner;
-      if (stage.output.bytes === this.bytes) this.bytes = nothing;
-      stage.release();
-    }
+    this.bytes = nothing;
+    for (let index = 0; index < this.stages.length; index++) (this.stages[index] as StageRunner).release();
+    if (this.samples.length === 0) return;
+    this.failures.length = 0;
+    this.failureCounts.length = 0;
+    this.samples.length = 0;
+    this.matters.length = 0;
   }
 
   /** Drops all instances. */
@@ -120,12 +122,6 @@ export class PipelineRunner {
     this.bytes = bytes;
     this.start = start;
     this.end = end;
-    if (this.samples.length > 0) {
-      this.failures.length = 0;
-      this.failureCounts.length = 0;
-      this.samples.length = 0;
-      this.matters.length = 0;
-    }
     this.composition.begin(records);
   }
 
@@ -143,12 +139,13 @@ export class PipelineRunner {
     const input = selection === undefined ? whole : selection.gather(whole, chosen);
     runner.besideRecords = whole.records - chosen;
     runner.besideBytes = selection === undefined ? 0 : selection.besideBytes;
+    runner.room = mostFailures(this.#context.limits) - whole.records - this.failures.length;
     runner.run(input, exclusions);
     const { output } = runner;
     const failed = output.failed.length;
     if (failed > 0) {
+      if (runner.spec.onFailure === "pass") passFailedThrough(runner, input);
       this.#note(runner, output.failed, input, selection);
-      if (runner.spec.onFailure === "pass") passFailedThrough(input, output);
     } else if (runner.lastFault !== undefined && input.records === 0) {
       const { code, message } = runner.lastFault;
       this.#sample(runner, { index: 0, code, message, retryable: false }, 0);
@@ -188,8 +185,8 @@ export class PipelineRunner {
       counts.set(failure.code, (counts.get(failure.code) ?? 0) + 1);
       const index = this.composition.originOf(places?.[failure.index] ?? failure.index);
       this.#sample(runner, failure, index);
-      if (matter !== undefined) this.matters.push(...matter(failure, index));
-      if (onFailure !== "fail" && onFailure !== "dead_letter") continue;
+      if (matter !== undefined) this.#addMatters(matter(failure, index));
+      if ((onFailure === "drop" || onFailure === "pass") && failure.noRoom === undefined) continue;
       const { code, retryable } = failure;
       const message = this.failures.length < maxFailureMessages ? failure.message : "";
       this.failures.push({
@@ -204,8 +201,18 @@ export class PipelineRunner {
     for (const [code, count] of counts) this.failureCounts.push({ stage: runner.index, code, count });
   }
 
+  /** One that is tried again stands for all of its input at the stage: the input is run again as a whole. */
+  #addMatters(made: readonly FailureMatter[]): void {
+    for (const matter of made) {
+      const last = this.matters.at(-1);
+      const told = !matter.letter && last?.index === matter.index && last.stage === matter.stage;
+      if (!told) this.matters.push(matter);
+    }
+  }
+
   #sample(runner: StageRunner, failure: StageFailure, index: number): void {
-    if (this.samples.length >= this.#context.limits.maxFailureEventsPerTrace) return;
+    // The first one says that there is something to report at all.
+    if (this.samples.length >= Math.max(1, this.#context.limits.maxFailureEventsPerTrace)) return;
     const { code, message } = failure;
     this.samples.push({
       index,

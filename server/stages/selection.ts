@@ -130,6 +130,7 @@ export class Selection {
     if (this.#merged.length > most) this.#merged = nothing;
     if (this.#mergedBefore.length > most) this.#mergedBefore = nothing;
     this.bytes = nothing;
+    this.#cursor.reset(nothing, 0, 0);
   }
 
   #nextTarget(length: number): Uint8Array {

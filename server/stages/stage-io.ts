@@ -7,6 +7,8 @@
 import type { RecordFailureCode } from "../errors.ts";
 import { ResultView } from "../record/result.ts";
 
+const nothing = new Uint8Array(0);
+
 /** A stage's input: an encoded RecordBatch and how many records it has. */
 export interface StageInput {
   readonly bytes: Uint8Array;
@@ -21,6 +23,8 @@ export interface StageFailure {
   code: string;
   message: string;
   retryable: boolean;
+  /** It was to go on as it came in, and there was no room: it is reported. */
+  noRoom?: true;
 }
 
 /** A record that must not be run, with the reason: it stopped a worker before. */
@@ -38,6 +42,14 @@ export interface Exclusion {
 export class StageOutput extends ResultView {
   /** What failed, including what the policy hides from the caller; ascending. */
   failed: StageFailure[] = [];
+
+  /** It was used: lets go of what it refers to. */
+  release(): void {
+    this.bytes = nothing;
+    // Setting the length of an empty array costs a call into V8's runtime.
+    if (this.failures.length > 0) this.failures.length = 0;
+    if (this.failed.length > 0) this.failed.length = 0;
+  }
 
   /** Takes over a batch that the host put together, with the fanout already in place. */
   assign(bytes: Uint8Array, records: number): void {

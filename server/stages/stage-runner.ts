@@ -31,6 +31,8 @@ export class StageRunner {
   /** Records that pass it by in the current batch, and their bytes: together with its output they keep the bounds of a result. */
   besideRecords = 0;
   besideBytes = 0;
+  /** By how many the records of the batch may become more: any of them may fail later, and an answer has a bounded number of failures. */
+  room = 0;
   /** When the instance was last used, as a count of uses in this worker. */
   lastUse = 0;
   /** Memory of instances that were dropped since somebody asked, in bytes: V8 has it until it collects. */
@@ -104,12 +106,10 @@ export class StageRunner {
    * @throws HostAbort when the batch was cancelled
    */
   run(input: StageInput, exclusions: readonly Exclusion[] | undefined): void {
-    this.lastFault = undefined;
     if (this.#evicted > 0) {
       this.context.count(this.index, StageWord.discardedEvicted, this.#evicted);
       this.#evicted = 0;
     }
-    if (this.output.failed.length > 0) this.output.failed.length = 0;
     if (this.spec.fresh) this.#discardFor(StageWord.discardedFresh);
     if (exclusions === undefined) {
       try {
@@ -210,11 +210,11 @@ export class StageRunner {
     this.#evicted++;
   }
 
-  /** Lets go of the memory of an instance that was dropped: what came out of it refers to that. Not before the batch has ended. */
+  /** What came out was used: lets go of all that the batch has left behind. A fault refers to the instance that broke. */
   release(): void {
-    if (this.#instance !== undefined || this.output.bytes === nothing) return;
-    this.output.bytes = nothing;
+    this.output.release();
     this.#cursor.reset(nothing, 0, 0);
+    this.lastFault = undefined;
   }
 
   /** Drops the instance in the middle of a batch, and counts why. */
@@ -248,6 +248,21 @@ export class StageRunner {
     cursor.reset(instance.bytes, instance.outputOffset, instance.outputOffset + instance.outputLength);
     readResult(cursor, records, limits, view);
     this.checkRecords(view.records);
+    this.#checkGrowth(this.grownBy(view, records));
+  }
+
+  /** By how many a result makes the records of the batch more, with the failures that are reported. */
+  grownBy({ records, failures }: ResultView, inputs: number): number {
+    return records + (this.spec.onFailure === "drop" ? 0 : failures.length) - inputs;
+  }
+
+  #checkGrowth(grown: number): void {
+    if (grown <= 0 || grown <= this.room) return;
+    const { maxResultRecords } = this.context.limits;
+    const problem =
+      `the module made ${grown} records more of the batch, which has room for ${Math.max(0, this.room)}: ` +
+      `records and failures may be twice maxResultRecords together, which is ${maxResultRecords}`;
+    throw new GuestFault("output_too_large", problem);
   }
 
   /** @throws GuestFault output_too_large when what the module returned, and what passes it by, are too many bytes together */

@@ -9,6 +9,9 @@ import type { Reason, RecordFailureCode } from "../../server/errors.ts";
 import { markedNaming, moduleBytes } from "../kit/modules.ts";
 import { wat } from "../kit/wat.ts";
 
+/** `failed` is the code of a failure of the guest's own that names none. */
+type Code = RecordFailureCode | "failed" | "answered";
+
 /** What a guest does, and what must come of it. */
 export type Misbehaviour =
   /** LoadModule refuses the module, or PutPipeline a pipeline of it. */
@@ -17,15 +20,11 @@ export type Misbehaviour =
   | {
       readonly name: string;
       readonly record: string | Uint8Array;
-      readonly codes: readonly (RecordFailureCode | "answered")[];
+      readonly codes: readonly Code[];
     };
 
 const refused = (name: string, ...reasons: Reason[]): Misbehaviour => ({ name, refused: reasons });
-const fails = (name: string, ...codes: (RecordFailureCode | "answered")[]): Misbehaviour => ({
-  name,
-  record: "a",
-  codes,
-});
+const fails = (name: string, ...codes: Code[]): Misbehaviour => ({ name, record: "a", codes });
 
 /** Guests of `misbehaving/NAME.wat`. They misbehave on every record. */
 const files: readonly Misbehaviour[] = [
@@ -81,6 +80,9 @@ const files: readonly Misbehaviour[] = [
   fails("output-of-all-memory", "output_too_large"),
   fails("output-without-records", "malformed_output"),
   fails("records-out-of-one", "output_too_large"),
+  fails("failure-with-many-codes", "malformed_output"),
+  fails("failure-of-megabytes", "failed"),
+  fails("alloc-calls-the-host", "answered"),
   fails("log-flood", "answered"),
   fails("counter-flood", "answered"),
   fails("counter-of-nan", "answered"),

@@ -1,0 +1,22 @@
+;; Calls the host while it is asked for room, and answers well.
+(module
+  (import "leat" "begin_record" (func $begin (param i32)))
+  (import "leat" "log" (func $log (param i32 i32 i32)))
+  (import "leat" "counter_add" (func $add (param i32 i32 f64)))
+  (import "leat" "now_ms" (func $now (result i64)))
+  (memory (export "memory") 2 16)
+  ;; One record without fields, and a text.
+  (data (i32.const 16) "\0a\02\0a\00")
+  (data (i32.const 32) "room")
+  (func (export "leat_alloc") (param $size i32) (result i32)
+    (call $begin (i32.const 0))
+    (call $begin (i32.const 1000000))
+    (call $log (i32.const 2) (i32.const 32) (i32.const 4))
+    (call $add (i32.const 32) (i32.const 4) (f64.const 1))
+    (drop (call $now))
+    (drop (memory.grow (i32.const 1)))
+    (call $log (i32.const 2) (i32.const 32) (i32.const 4))
+    (i32.const 1024))
+  (func (export "leat_transform") (param $start i32) (param $length i32) (result i64)
+    (if (local.get $length) (then (return (i64.const 0x1000000004))))
+    (i64.const 0)))
