@@ -85,8 +85,8 @@ export interface Core {
   readonly engine: Engine;
   /** What is asked of modules' signatures. */
   readonly policy: SignaturePolicy;
-  /** All figures in Prometheus's text format. */
-  prometheusText(): Promise<string>;
+  /** All figures in Prometheus's text format, in pieces. */
+  prometheusText(): Promise<readonly Buffer[]>;
   /** Looks at the files of signing keys at once. Resolves when what has changed is taken or refused. */
   checkSigningKeys(): Promise<void>;
   /** Puts other limits in force, at once and all together. @throws LeatError LIMITS_UNFIT; nothing has changed then */
@@ -115,8 +115,8 @@ export function makeCore(options: CoreOptions): Core {
   const health: HealthBoard = makeHealth(options, { registry, breakers, quarantine, stats });
   readFigures(stats, registry, options);
   const admission = new Admission(limits, stats.admission);
-  const metrics = createMetrics(stats, { serviceVersion: serverVersion, meter: telemetry.meter });
   const refresh = (): void => refreshFigures(stats, places, cache);
+  const metrics = createMetrics(stats, { serviceVersion: serverVersion, limits, clock, telemetry, refresh });
   const engine = new Engine({
     limits,
     clock,
@@ -145,10 +145,7 @@ export function makeCore(options: CoreOptions): Core {
     registry,
     engine,
     policy: options.policy,
-    prometheusText: () => {
-      refresh();
-      return metrics.prometheusText();
-    },
+    prometheusText: metrics.prometheusText,
     checkSigningKeys: () => keys.check(),
     changeLimits: (next) => registry.changeLimits(next, () => putInForce(limits, next, [places, admission])),
     close: async () => {
@@ -159,7 +156,7 @@ export function makeCore(options: CoreOptions): Core {
       await options.audit.close();
       await options.deadLetters.close();
       ledger?.close();
-      await metrics.shutdown();
+      metrics.close();
       await telemetry.shutdown();
     },
   };

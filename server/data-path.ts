@@ -91,8 +91,7 @@ export function makeDataPath(options: DataPathOptions): DataPath {
     ledger: options.ledger,
     onCompiled: (compileUs) => stats.moduleCache.compile.add(compileUs * 1_000),
     onUnloaded: (digest) => {
-      breakers.forget(digest);
-      offenders.forget(digest);
+      for (const part of [breakers, offenders, stats]) part.forget(digest);
     },
     shadows: {
       submit: (job) => places.submit(job),

@@ -216,7 +216,7 @@ export const catalogue = {
       `batch out of sequence: expected ${d.expected}, received ${d.received}`,
   ),
   TOO_MANY_STREAMS: entry("RESOURCE_EXHAUSTED", overLimit("too many streams are open")),
-  TOO_MANY_WATCHES: entry("RESOURCE_EXHAUSTED", overLimit("too many calls watch the server's health")),
+  TOO_MANY_WATCHES: entry("RESOURCE_EXHAUSTED", overLimit("too many calls watch")),
   HEALTH_SERVICE_UNKNOWN: entry(
     "NOT_FOUND",
     (d: { service: string }) => `no service or pipeline ${d.service}`,

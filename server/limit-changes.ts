@@ -136,6 +136,8 @@ export const limitChanges = {
   maxAuditRefusalsPerMinute: "live",
   maxAuditWaiting: "live",
   maxHealthWatches: "live",
+  maxMetricsWatches: "live",
+  maxMetricsAgeMs: "live",
   maxHealthReasons: "live",
   maxWorkerlessMs: "live",
   maxLoopTurnMs: "live",

@@ -134,6 +134,8 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxAuditRefusalsPerMinute: 60,
   maxAuditWaiting: 1_000,
   maxHealthWatches: 10_000,
+  maxMetricsWatches: 16,
+  maxMetricsAgeMs: 1_000,
   maxHealthReasons: 100,
   maxWorkerlessMs: 5_000,
   maxLoopTurnMs: 100,

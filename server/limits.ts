@@ -281,6 +281,10 @@ export interface Limits {
   maxAuditWaiting: number;
   /** Calls of Health/Watch that may be open at once. Default 10,000. */
   maxHealthWatches: number;
+  /** Calls of WatchMetrics that may be open at once. Default 16. */
+  maxMetricsWatches: number;
+  /** How old the text at `/metrics` may be: those who ask within that time get the same. Default 1,000 ms. */
+  maxMetricsAgeMs: number;
   /** Remarks on `/readyz`, and pipelines that one of them names. Default 100. */
   maxHealthReasons: number;
   /** How long the server may be without a worker thread that is ready before it says that it does not serve. Default 5,000. */

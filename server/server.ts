@@ -33,7 +33,7 @@ import { DatabaseRegistryStore, MemoryRegistryStore, type RegistryStore } from "
 import { StoreClient } from "./store/store-client.ts";
 import type { BatchTracer } from "./telemetry/batch-trace.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
-import { prometheusContentType } from "./telemetry/metrics.ts";
+import { prometheusContentType } from "./telemetry/prometheus-text.ts";
 import type { Stats } from "./telemetry/stats.ts";
 import { startTelemetry } from "./telemetry/tracing.ts";
 import { serverVersion } from "./version.ts";

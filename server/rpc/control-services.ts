@@ -4,7 +4,6 @@
  * @module
  */
 
-import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -17,7 +16,6 @@ import {
   type Quarantine as QuarantineMessage,
   QuarantineSchema,
 } from "@leat/proto";
-import { leatError } from "../errors.ts";
 import type { ModuleEntry } from "../registry/module-catalog.ts";
 import type { ModuleSignature } from "../registry/module-signatures.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -74,27 +72,13 @@ export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof 
   };
 }
 
-const defaultIntervalMs = 1_000;
-const minIntervalMs = 100;
-const maxIntervalMs = 60_000;
-
 /** MetricsService over the engine's figures. */
 export function metricsService(engine: Engine): ServiceImpl<typeof MetricsService> {
   return {
     metrics: ({ pipeline }) => ({ snapshot: engine.snapshot(pipeline) }),
     async *watchMetrics({ pipeline, intervalMs }, { signal }) {
-      const interval = intervalMs === 0 ? defaultIntervalMs : intervalMs;
-      if (interval < minIntervalMs || interval > maxIntervalMs) {
-        throw leatError("REQUEST_INVALID", {
-          field: "interval_ms",
-          problem: `${interval} is outside of ${minIntervalMs} to ${maxIntervalMs}`,
-        });
-      }
-      const ended = AbortSignal.any([signal, engine.draining]);
-      while (!ended.aborted) {
-        yield { snapshot: engine.snapshot(pipeline) };
-        await delay(interval, undefined, { signal: ended, ref: false }).catch(() => undefined);
-      }
+      for await (const snapshot of engine.metricsWatches.follow(pipeline, intervalMs, signal))
+        yield { snapshot };
     },
   };
 }

@@ -21,6 +21,7 @@ import type { DeadLetterStore } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
 import type { HealthBoard } from "./health/board.ts";
 import { HealthWatches } from "./health/watches.ts";
+import { MetricsWatches } from "./metrics-watches.ts";
 import type { Statuses } from "./status.ts";
 
 /** A batch on its way in. */
@@ -72,6 +73,8 @@ export class Engine {
   readonly health: HealthBoard;
   /** Those who watch that. */
   readonly healthWatches: HealthWatches;
+  /** Those who watch the figures. */
+  readonly metricsWatches: MetricsWatches;
   state: EngineState = { t: "serving" };
   /** The streams that are open, through whichever door. */
   readonly streams = new Set<{ drain(): void; checkCaller(): void }>();
@@ -108,6 +111,12 @@ export class Engine {
     this.healthWatches = new HealthWatches(parts.health, parts.limits, parts.clock);
     this.#places = parts.places;
     this.#snapshot = parts.snapshot;
+    this.metricsWatches = new MetricsWatches(
+      parts.limits,
+      parts.clock,
+      this.#draining.signal,
+      parts.snapshot,
+    );
   }
 
   /** All figures at this moment, or one pipeline's. */

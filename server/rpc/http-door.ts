@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pipeline, Readable } from "node:stream";
 import { type PeerCertificate, TLSSocket } from "node:tls";
 import {
   createContextKey,
@@ -29,8 +30,8 @@ import { type AnyRequest, type AnyResponse, type Handle, HttpFront } from "./htt
 
 /** What the door shows beside the services. */
 export interface HttpDoorOptions {
-  /** All figures in Prometheus's text format, and its content type. */
-  readonly prometheusText: () => Promise<string>;
+  /** All figures in Prometheus's text format, in pieces, and its content type. */
+  readonly prometheusText: () => Promise<readonly Buffer[]>;
   readonly prometheusContentType: string;
   /** The certificates; undefined serves without TLS. */
   readonly certificates: Certificates | undefined;
@@ -176,7 +177,10 @@ function servePage(
       headers: request.headers,
       principal,
     }).then(
-      ({ status, body, type }) => text(response, status, body, type),
+      ({ status, body, type }) => {
+        if (typeof body === "string") text(response, status, body, type);
+        else sendPieces(response, status, body, type);
+      },
       () => text(response, 500, "the page could not be made\n"),
     );
   };
@@ -213,6 +217,19 @@ async function makePage(
     default:
       return { status: 200, type: options.prometheusContentType, body: await options.prometheusText() };
   }
+}
+
+/** Sends a long text as the client takes it. */
+function sendPieces(response: AnyResponse, status: number, pieces: readonly Buffer[], type: string): void {
+  response.statusCode = status;
+  response.setHeader("content-type", type);
+  response.setHeader(
+    "content-length",
+    pieces.reduce((bytes, piece) => bytes + piece.length, 0),
+  );
+  if (response.req.method === "HEAD") response.end();
+  // Who goes away in the middle has ended the response; there is nobody to tell.
+  else pipeline(Readable.from(pieces), response, () => {});
 }
 
 function text(response: AnyResponse, status: number, body: string, type = "text/plain; charset=utf-8"): void {

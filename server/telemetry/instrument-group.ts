@@ -1,70 +1,117 @@
 /**
- * Instruments that are read together.
+ * Instruments and the functions that read them. Nothing is kept between two readings: what is not told any more has ended.
  *
  * @module
  */
 
-import type { Attributes, BatchObservableResult, Meter, MetricOptions, Observable } from "@opentelemetry/api";
+/** The labels of one series. */
+export type Labels = Readonly<Record<string, string>>;
 
 /** The value of one label set. */
-export type Point = readonly [value: number, attributes?: Attributes];
+export type Point = readonly [value: number, labels?: Labels];
 
-/** Registers instruments that are read together: one pass over the figures a collection. */
-export class Group {
-  readonly #meter: Meter;
-  readonly #observables: Observable[] = [];
+/** What figures are told by. */
+export interface Instrument {
+  /** Its name, as OpenTelemetry has it. */
+  readonly name: string;
+  /** `counter` for a figure that only rises. */
+  readonly kind: "counter" | "gauge";
+  readonly description: string;
+  /** As UCUM has it; empty for a plain number. */
+  readonly unit: string;
+}
 
-  constructor(meter: Meter) {
-    this.#meter = meter;
-  }
+/** Takes the value of an instrument for one label set. */
+export type Tell = (instrument: Instrument, value: number, labels?: Labels) => void;
+
+/** What a reading function tells its figures to. */
+export interface Observed {
+  readonly observe: Tell;
+}
+
+/** Reads figures. A generator may be interrupted wherever it yields. */
+type Read = (result: Observed) => Iterable<void> | undefined;
+
+interface InstrumentOptions {
+  readonly description: string;
+  /** Default: none. */
+  readonly unit?: string;
+}
+
+/** How many points are read in one go: they take about a millisecond to read and write down. */
+const pointsPerPiece = 500;
+
+/** All instruments over a set of figures. */
+export class Instruments {
+  readonly #reads: Read[] = [];
 
   /** A figure that only rises. */
-  counter(metric: string, options: MetricOptions): Observable {
-    return this.#add(this.#meter.createObservableCounter(metric, options));
+  counter(name: string, { description, unit = "" }: InstrumentOptions): Instrument {
+    return { name, kind: "counter", description, unit };
   }
 
   /** A figure that rises and falls. */
-  gauge(metric: string, options: MetricOptions): Observable {
-    return this.#add(this.#meter.createObservableGauge(metric, options));
+  gauge(name: string, { description, unit = "" }: InstrumentOptions): Instrument {
+    return { name, kind: "gauge", description, unit };
   }
 
-  /** Has all of them read by one function. */
-  observe(read: (result: BatchObservableResult) => void): void {
-    this.#meter.addBatchObservableCallback(read, this.#observables);
+  /** Has instruments read by one function. */
+  observe(read: (result: Observed) => void): void {
+    this.#reads.push((result) => {
+      read(result);
+      return undefined;
+    });
   }
 
-  #add<T extends Observable>(observable: T): T {
-    this.#observables.push(observable);
-    return observable;
+  /** The same for figures of which there may be many: the function yields where it may be interrupted. */
+  observeInPieces(read: (result: Observed) => Iterable<void>): void {
+    this.#reads.push(read);
+  }
+
+  /** Tells all figures, and yields wherever other work should have its turn. */
+  *read(tell: Tell): Generator<void, void, undefined> {
+    let points = 0;
+    const result: Observed = {
+      observe: (instrument, value, labels) => {
+        points += 1;
+        tell(instrument, value, labels);
+      },
+    };
+    for (const read of this.#reads) {
+      for (const _ of read(result) ?? []) {
+        if (points < pointsPerPiece) continue;
+        points = 0;
+        yield;
+      }
+    }
   }
 }
 
-/** Label sets of one gauge that are remembered after they have ended. */
-const maxEnded = 1_000;
+/** A label set as text, `{name="value",…}` as Prometheus has it; empty without labels. It tells one series of an instrument from another. */
+export function seriesOf(labels: Labels): string {
+  let text = "";
+  for (const name in labels) text += `${text === "" ? "{" : ","}${name}="${escapeLabel(labels[name] ?? "")}"`;
+  return text === "" ? "" : `${text}}`;
+}
 
-/** Points of 1 that end: OpenTelemetry goes on telling the last value, so what was once told is told to be 0 from then on. */
-export function whileTrue(read: () => readonly Attributes[]): () => readonly Point[] {
-  const told = new Map<string, Attributes>();
-  return () => {
-    const now = new Map(read().map((attributes) => [JSON.stringify(attributes), attributes]));
-    const ended = [...told].filter(([key]) => !now.has(key));
-    told.clear();
-    for (const [key, attributes] of [...ended, ...now].slice(-maxEnded)) told.set(key, attributes);
-    return [
-      ...Array.from(now.values(), (attributes) => [1, attributes] as const),
-      ...ended.map(([, attributes]) => [0, attributes] as const),
-    ];
-  };
+function escapeLabel(value: string): string {
+  if (!/["\\\n]/.test(value)) return value;
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
+
+/** Points of 1, for as long as something is so. */
+export function whileTrue(read: () => readonly Labels[]): () => readonly Point[] {
+  return () => read().map((labels) => [1, labels] as const);
 }
 
 /** Reads instruments that each have points of their own. */
 export function observeAll(
-  group: Group,
-  reads: readonly (readonly [Observable, () => readonly Point[]])[],
+  group: Instruments,
+  reads: readonly (readonly [Instrument, () => readonly Point[]])[],
 ): void {
   group.observe((result) => {
-    for (const [observable, read] of reads) {
-      for (const [value, attributes] of read()) result.observe(observable, value, attributes);
+    for (const [instrument, read] of reads) {
+      for (const [value, labels] of read()) result.observe(instrument, value, labels);
     }
   });
 }

@@ -1,36 +1,37 @@
 /**
- * One set of OpenTelemetry instruments over the server's figures. They are observable: nothing
- * happens until somebody collects, and then each reads a plain field.
+ * One set of instruments over the server's figures. Nothing happens until somebody reads them, and
+ * then each reads a plain field.
  *
  * @module
  */
 
-import type { Attributes, BatchObservableResult, Meter, Observable } from "@opentelemetry/api";
-import { Group, observeAll, type Point, whileTrue } from "./instrument-group.ts";
+import { type Instrument, Instruments, observeAll, type Point, whileTrue } from "./instrument-group.ts";
 import { labelNames as label, metricNames as name } from "./names.ts";
-import type { StageStats } from "./stage-stats.ts";
-import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
+import { registerPipelines, registerStages } from "./pipeline-instruments.ts";
+import type { Stats } from "./stats.ts";
 
 const secondsPerNs = 1e-9;
 const secondsPerUs = 1e-6;
 const secondsPerMs = 1e-3;
 
-/** Registers all instruments with a meter; they live as long as its provider. */
-export function registerInstruments(meter: Meter, stats: Stats): void {
-  registerServer(meter, stats);
-  registerModuleCache(meter, stats);
-  registerAccess(meter, stats);
-  registerConfig(meter, stats);
-  registerSignatures(meter, stats);
-  registerAudit(meter, stats);
-  registerRollouts(meter, stats);
-  registerDeadLetters(meter, stats);
-  registerProcess(meter, stats);
-  registerPipelines(meter, stats);
-  registerStages(meter, stats);
+/** Makes all instruments over a set of figures. */
+export function instrumentsOf(stats: Stats): Instruments {
+  const group = new Instruments();
+  registerServer(group, stats);
+  registerModuleCache(group, stats);
+  registerAccess(group, stats);
+  registerConfig(group, stats);
+  registerSignatures(group, stats);
+  registerAudit(group, stats);
+  registerRollouts(group, stats);
+  registerDeadLetters(group, stats);
+  registerProcess(group, stats);
+  registerPipelines(group, stats);
+  registerStages(group, stats);
+  return group;
 }
 
-function connectionReads(group: Group, { connections }: Stats): [Observable, () => readonly Point[]][] {
+function connectionReads(group: Instruments, { connections }: Stats): [Instrument, () => readonly Point[]][] {
   const ports = Object.entries(connections);
   return [
     [
@@ -44,7 +45,7 @@ function connectionReads(group: Group, { connections }: Stats): [Observable, () 
   ];
 }
 
-function poolReads(group: Group, { pool }: Stats): [Observable, () => readonly Point[]][] {
+function poolReads(group: Instruments, { pool }: Stats): [Instrument, () => readonly Point[]][] {
   return [
     [
       group.gauge(name.poolWorkers, { description: "Workers that serve all pipelines" }),
@@ -70,10 +71,9 @@ function poolReads(group: Group, { pool }: Stats): [Observable, () => readonly P
   ];
 }
 
-function registerServer(meter: Meter, stats: Stats): void {
+function registerServer(group: Instruments, stats: Stats): void {
   const { admission } = stats;
-  const group = new Group(meter);
-  const reads: [Observable, () => readonly Point[]][] = [
+  const reads: [Instrument, () => readonly Point[]][] = [
     ...connectionReads(group, stats),
     ...poolReads(group, stats),
     [
@@ -113,8 +113,7 @@ function registerServer(meter: Meter, stats: Stats): void {
   observeAll(group, reads);
 }
 
-function registerModuleCache(meter: Meter, { moduleCache }: Stats): void {
-  const group = new Group(meter);
+function registerModuleCache(group: Instruments, { moduleCache }: Stats): void {
   observeAll(group, [
     [group.gauge(name.cacheModules, { description: "Compiled modules" }), () => [[moduleCache.modules]]],
     [
@@ -140,8 +139,7 @@ function registerModuleCache(meter: Meter, { moduleCache }: Stats): void {
   ]);
 }
 
-function registerRollouts(meter: Meter, stats: Stats): void {
-  const group = new Group(meter);
+function registerRollouts(group: Instruments, stats: Stats): void {
   const share = group.gauge(name.rolloutShare, {
     description: "Share of batches on which a version is tried",
   });
@@ -164,8 +162,7 @@ function registerRollouts(meter: Meter, stats: Stats): void {
   });
 }
 
-function registerAccess(meter: Meter, { access }: Stats): void {
-  const group = new Group(meter);
+function registerAccess(group: Instruments, { access }: Stats): void {
   const refused = group.counter(name.accessRefused, { description: "Calls refused for their credentials" });
   const expires = group.gauge(name.certificateExpires, {
     description: "When the server's certificate expires (Unix time)",
@@ -177,8 +174,7 @@ function registerAccess(meter: Meter, { access }: Stats): void {
   });
 }
 
-function registerSignatures(meter: Meter, { signatures }: Stats): void {
-  const group = new Group(meter);
+function registerSignatures(group: Instruments, { signatures }: Stats): void {
   const loads = group.counter(name.moduleSignatures, {
     description: "Loads of modules whose signature was looked at",
   });
@@ -198,8 +194,7 @@ function registerSignatures(meter: Meter, { signatures }: Stats): void {
   });
 }
 
-function registerAudit(meter: Meter, { audit }: Stats): void {
-  const group = new Group(meter);
+function registerAudit(group: Instruments, { audit }: Stats): void {
   const entries = group.counter(name.auditEntries, { description: "Entries of the audit log" });
   const failures = group.counter(name.auditFailures, {
     description: "How often the audit log could not be written",
@@ -215,8 +210,7 @@ function registerAudit(meter: Meter, { audit }: Stats): void {
   });
 }
 
-function registerConfig(meter: Meter, { config }: Stats): void {
-  const group = new Group(meter);
+function registerConfig(group: Instruments, { config }: Stats): void {
   const changes = group.counter(name.configChanges, { description: "Changes of the configuration" });
   const taken = group.gauge(name.configTaken, {
     description: "When the configuration in force was taken (Unix time)",
@@ -229,8 +223,7 @@ function registerConfig(meter: Meter, { config }: Stats): void {
   });
 }
 
-function registerDeadLetters(meter: Meter, stats: Stats): void {
-  const group = new Group(meter);
+function registerDeadLetters(group: Instruments, stats: Stats): void {
   const letters = group.gauge(name.letters, { description: "Dead letters that are kept" });
   const bytes = group.gauge(name.letterBytes, { description: "Bytes of the dead letters", unit: "By" });
   const lost = group.counter(name.lettersLost, {
@@ -248,8 +241,7 @@ function registerDeadLetters(meter: Meter, stats: Stats): void {
   });
 }
 
-function registerProcess(meter: Meter, stats: Stats): void {
-  const group = new Group(meter);
+function registerProcess(group: Instruments, stats: Stats): void {
   const memory = group.gauge(name.processMemory, { description: "Memory of the process", unit: "By" });
   const cpu = group.counter(name.processCpu, { description: "CPU time of the process", unit: "s" });
   const start = group.gauge(name.startTime, {
@@ -265,136 +257,5 @@ function registerProcess(meter: Meter, stats: Stats): void {
     result.observe(cpu, user * secondsPerUs, { [label.mode]: "user" });
     result.observe(cpu, system * secondsPerUs, { [label.mode]: "system" });
     result.observe(start, stats.startMs * secondsPerMs);
-  });
-}
-
-function registerPipelines(meter: Meter, stats: Stats): void {
-  const group = new Group(meter);
-  const batches = group.counter(name.batches, { description: "Batches answered" });
-  const batchTime = group.counter(name.batchTime, {
-    description: "Time of batches answered with a result, from admission to answer",
-    unit: "s",
-  });
-  const phaseTime = group.counter(name.phaseTime, { description: "Time of batches by phase", unit: "s" });
-  const phaseCount = group.counter(name.phaseCount, { description: "How often each phase was measured" });
-  const records = group.counter(name.records, { description: "Records" });
-  const bytes = group.counter(name.bytes, { description: "Bytes of batches and results", unit: "By" });
-  const executions = group.counter(name.executions, { description: "Crossings into a worker" });
-  const batchSize = group.gauge(name.batchSize, { description: "Crossings with at most `le` records" });
-
-  function observePipeline(result: BatchObservableResult, figures: PipelineStats): void {
-    const pipeline = { [label.pipeline]: figures.pipeline };
-    result.observe(batches, figures.success.count, { ...pipeline, [label.outcome]: "ok" });
-    for (const [reason, count] of figures.errors) {
-      result.observe(batches, count, { ...pipeline, [label.outcome]: reason });
-    }
-    result.observe(batchTime, figures.success.totalNs * secondsPerNs, pipeline);
-    const phases = {
-      queue: figures.queue,
-      copy_in: figures.copyIn,
-      execute: figures.execute,
-      copy_out: figures.copyOut,
-    };
-    for (const [phase, { count, totalNs }] of Object.entries(phases)) {
-      result.observe(phaseTime, totalNs * secondsPerNs, { ...pipeline, [label.phase]: phase });
-      result.observe(phaseCount, count, { ...pipeline, [label.phase]: phase });
-    }
-    result.observe(records, figures.recordsIn, { ...pipeline, [label.direction]: "in" });
-    result.observe(records, figures.recordsOut, { ...pipeline, [label.direction]: "out" });
-    result.observe(records, figures.recordsFailed, { ...pipeline, [label.direction]: "failed" });
-    result.observe(bytes, figures.bytesIn, { ...pipeline, [label.direction]: "in" });
-    result.observe(bytes, figures.bytesOut, { ...pipeline, [label.direction]: "out" });
-    result.observe(executions, figures.executions, pipeline);
-    let atMost = 0;
-    for (const [bucket, count] of figures.batchSizes.entries()) {
-      atMost += count;
-      const bound = batchSizeBounds[bucket];
-      result.observe(batchSize, atMost, { ...pipeline, [label.maxRecords]: bound?.toString() ?? "+Inf" });
-    }
-  }
-
-  group.observe((result) => {
-    for (const figures of stats.pipelines()) observePipeline(result, figures);
-  });
-}
-
-/** The breaker's states as a gauge shows them. */
-const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
-
-/** What modules use: processor, memory, instances, log lines. */
-function stageUsage(
-  group: Group,
-): (result: BatchObservableResult, stage: Attributes, figures: StageStats) => void {
-  const cpu = group.counter(name.stageCpu, { description: "Processor time of a stage", unit: "s" });
-  const memory = group.gauge(name.stageMemory, {
-    description: "Largest memory of a stage's instances",
-    unit: "By",
-  });
-  const discarded = group.counter(name.stageInstancesDiscarded, { description: "Instances dropped" });
-  const lines = group.counter(name.stageLogLines, { description: "Lines that a stage's module logged" });
-  const updates = group.counter(name.stageCounterUpdates, {
-    description: "Additions to custom counters; other: their name found no room",
-  });
-  return (result, stage, figures) => {
-    result.observe(cpu, figures.cpuUs * secondsPerUs, stage);
-    result.observe(memory, figures.memoryHighWaterBytes, stage);
-    for (const [reason, count] of Object.entries(figures.instancesDiscarded))
-      result.observe(discarded, count, { ...stage, [label.reason]: reason });
-    result.observe(lines, figures.logLines, { ...stage, [label.outcome]: "written" });
-    result.observe(lines, figures.logLinesDropped, { ...stage, [label.outcome]: "dropped" });
-    const named = figures.counterUpdates - figures.counterUpdatesUnnamed;
-    result.observe(updates, named, { ...stage, [label.outcome]: "named" });
-    result.observe(updates, figures.counterUpdatesUnnamed, { ...stage, [label.outcome]: "other" });
-  };
-}
-
-function registerStages(meter: Meter, stats: Stats): void {
-  const group = new Group(meter);
-  const executions = group.counter(name.stageExecutions, { description: "Runs of a stage" });
-  const time = group.counter(name.stageTime, { description: "Time a stage ran", unit: "s" });
-  const records = group.counter(name.stageRecords, { description: "Records of a stage" });
-  const failures = group.counter(name.stageFailures, { description: "Records that failed in a stage" });
-  const instances = group.counter(name.stageInstances, { description: "Instances made for a stage" });
-  const usage = stageUsage(group);
-  const retries = group.counter(name.stageRetries, { description: "Records that were tried again" });
-  const letters = group.counter(name.stageDeadLetters, { description: "Records that became dead letters" });
-  const breaker = group.gauge(name.stageBreaker, {
-    description: "The breaker of a stage's module: 0 closed, 1 half open, 2 open",
-  });
-  const opened = group.counter(name.stageBreakerOpened, { description: "How often that breaker opened" });
-  const counter = group.gauge(name.stageCounter, { description: "Custom counters of a stage's module" });
-
-  function observeStage(result: BatchObservableResult, pipeline: string, figures: StageStats): void {
-    const stage = {
-      [label.pipeline]: pipeline,
-      [label.stage]: figures.stage,
-      [label.module]: figures.module,
-      [label.version]: figures.version,
-      [label.digest]: figures.digest,
-    };
-    result.observe(executions, figures.execute.count, stage);
-    result.observe(time, figures.execute.totalNs * secondsPerNs, stage);
-    result.observe(records, figures.recordsIn, { ...stage, [label.direction]: "in" });
-    result.observe(records, figures.recordsOut, { ...stage, [label.direction]: "out" });
-    if (figures.recordsSkipped > 0)
-      result.observe(records, figures.recordsSkipped, { ...stage, [label.direction]: "skipped" });
-    result.observe(instances, figures.instancesCreated, stage);
-    usage(result, stage, figures);
-    result.observe(retries, figures.retries, stage);
-    result.observe(letters, figures.deadLetters, stage);
-    result.observe(breaker, breakerLevels[figures.breaker], stage);
-    result.observe(opened, figures.breakerOpened, stage);
-    for (const [code, count] of figures.failures)
-      result.observe(failures, count, { ...stage, [label.code]: code });
-    for (const [custom, value] of figures.counters) {
-      result.observe(counter, value, { ...stage, [label.counter]: custom });
-    }
-  }
-
-  group.observe((result) => {
-    for (const { pipeline, stages, formerStages } of stats.pipelines()) {
-      for (const figures of stages) observeStage(result, pipeline, figures);
-      for (const figures of formerStages) observeStage(result, pipeline, figures);
-    }
   });
 }

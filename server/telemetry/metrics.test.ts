@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { clockOf } from "../../test/kit/clocks.ts";
+import { defaultLimits } from "../limits.ts";
 import { createMetrics } from "./metrics.ts";
 import { metricNames } from "./names.ts";
 import { takeSnapshot } from "./snapshot.ts";
@@ -66,10 +67,22 @@ function parsePrometheus(text: string): Map<string, number> {
   return samples;
 }
 
+/** Metrics whose text is of the moment that it is asked for, unless it may be older. */
+function metricsOf(stats: Stats, { maxMetricsAgeMs = 0, nowMs = (): number => 0 } = {}) {
+  const limits = { ...defaultLimits, maxMetricsAgeMs };
+  const metrics = createMetrics(stats, { serviceVersion: "1.2.3", limits, clock: clockOf(nowMs) });
+  const text = async () => Buffer.concat(await metrics.prometheusText()).toString();
+  return { metrics, text, samples: async () => parsePrometheus(await text()) };
+}
+
+/** The series of a metric, without its labels. */
+function countOf(samples: ReadonlyMap<string, number>, metric: string): number {
+  return [...samples.keys()].filter((series) => series.startsWith(`${metric}{`)).length;
+}
+
 describe("the Prometheus text", () => {
   test("parses and holds the counters", async () => {
-    const metrics = createMetrics(statsOfOneBatch(), { serviceVersion: "1.2.3" });
-    const samples = parsePrometheus(await metrics.prometheusText());
+    const samples = await metricsOf(statsOfOneBatch()).samples();
     const pipeline = 'pipeline="odd \\"name\\"\\\\"';
     const stage = `${pipeline},stage="upper",module="upper",version="1.0.0",digest="sha256:ab"`;
     const expected = {
@@ -98,46 +111,128 @@ describe("the Prometheus text", () => {
     for (const [series, value] of Object.entries(expected)) {
       expect(samples.get(series), series).toBeCloseTo(value, 9);
     }
-    await metrics.shutdown();
   });
 
   test("follows the figures from one request to the next", async () => {
     const stats = new Stats();
-    const metrics = createMetrics(stats, { serviceVersion: "1.2.3" });
+    const { samples } = metricsOf(stats);
     const series = 'leat_records_total{pipeline="p",direction="in"}';
-    expect(parsePrometheus(await metrics.prometheusText()).get(series)).toBeUndefined();
+    expect((await samples()).get(series)).toBeUndefined();
     stats.pipeline("p").recordsIn += 5;
-    expect(parsePrometheus(await metrics.prometheusText()).get(series)).toBe(5);
+    expect((await samples()).get(series)).toBe(5);
     stats.pipeline("p").recordsIn += 5;
-    expect(parsePrometheus(await metrics.prometheusText()).get(series)).toBe(10);
-    await metrics.shutdown();
+    expect((await samples()).get(series)).toBe(10);
   });
 
-  test("tells that a quarantine or a confinement is over", async () => {
+  test("has the figures of every pipeline and stage that there may be, and none twice", async () => {
+    const stats = new Stats();
+    const { maxPipelines } = defaultLimits;
+    for (let n = 0; n < maxPipelines; n++) {
+      const pipeline = stats.pipeline(`p${n}`);
+      for (let index = 0; index < 3; index++) pipeline.stage(index, { ...identity, stage: `s${index}` });
+      // The pipeline was changed: its first stage is now what was its last.
+      pipeline.stage(0, { ...identity, stage: "s2" });
+    }
+    const samples = await metricsOf(stats).samples();
+    expect(countOf(samples, "leat_batch_size_bucket")).toBe(maxPipelines * 14);
+    expect(countOf(samples, "leat_phase_count_total")).toBe(maxPipelines * 4);
+    expect(countOf(samples, "leat_stage_instances_discarded_total")).toBe(maxPipelines * 3 * 4);
+    expect([...samples.keys()].join()).not.toContain("overflow");
+  });
+
+  test("has nothing of what has ended", async () => {
     const stats = statsOfOneBatch();
-    const metrics = createMetrics(stats, { serviceVersion: "1.2.3" });
-    const read = async () => {
-      const samples = parsePrometheus(await metrics.prometheusText());
-      return ["quarantined", "confined"].map((what) =>
-        [...samples]
-          .filter(([series]) => series.startsWith(`leat_module_${what}{`))
-          .map(([, value]) => value),
-      );
-    };
-    expect(await read()).toEqual([[1], [1]]);
+    const { text } = metricsOf(stats);
+    const ending = /^leat_(rollout_\w+|signing_key_expires_seconds|module_quarantined|module_confined)\{/gm;
+    expect(new Set((await text()).match(ending)).size).toBe(6);
+    stats.rollouts = () => [];
+    stats.signatures.expiring = () => [];
     stats.quarantined = () => [];
     stats.confined = () => [];
-    expect(await read()).toEqual([[0], [0]]);
-    await metrics.shutdown();
+    expect((await text()).match(ending)).toBeNull();
+  });
+
+  test("counts a pipeline that is folded into other there alone", async () => {
+    const stats = new Stats(0, { ...defaultLimits, maxPipelines: 1, maxInlinePipelines: 1 });
+    const { samples } = metricsOf(stats);
+    const records = async (): Promise<Record<string, number>> =>
+      Object.fromEntries(
+        [...(await samples())].flatMap(([series, value]) => {
+          const [, name] = /^leat_records_total\{pipeline="(\w+)",direction="in"\}$/.exec(series) ?? [];
+          return name === undefined ? [] : [[name, value]];
+        }),
+      );
+    for (const name of ["a", "b"]) stats.pipeline(name).recordsIn += 1;
+    expect(await records()).toEqual({ a: 1, b: 1 });
+    stats.pipeline("c").recordsIn += 1;
+    expect(await records()).toEqual({ b: 1, c: 1, other: 1 });
+  });
+
+  test("forgets a module version that is unloaded", async () => {
+    const stats = new Stats();
+    const other = { ...identity, stage: "other", digest: "sha256:cd" };
+    stats.pipeline("stored").stage(0, identity);
+    stats.pipeline("stored").stage(0, other);
+    stats.pipeline("inline:upper").recordsIn += 5;
+    stats.pipeline("inline:upper").stage(0, identity);
+    const { samples, text } = metricsOf(stats);
+    expect(await text()).toContain(identity.digest);
+    stats.forget(identity.digest);
+    expect(await text()).not.toContain(identity.digest);
+    expect(await text()).not.toContain("inline:upper");
+    expect((await samples()).get('leat_records_total{pipeline="other",direction="in"}')).toBe(5);
+    expect(countOf(await samples(), "leat_stage_executions_total")).toBe(1);
+  });
+
+  test("is written in pieces, with turns of the event loop between", async () => {
+    const stats = new Stats();
+    for (let n = 0; n < 200; n++) stats.pipeline(`p${n}`).stage(0, identity);
+    const { metrics } = metricsOf(stats);
+    let written = false;
+    let turns = 0;
+    const turn = (): void => {
+      turns++;
+      if (!written) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const pieces = await metrics.prometheusText();
+    written = true;
+    expect(turns).toBeGreaterThan(10);
+    expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(128 * 1024);
+  });
+
+  test("is one for all who ask while it is written, or not much later", async () => {
+    const stats = new Stats();
+    let nowMs = 0;
+    const { metrics } = metricsOf(stats, { maxMetricsAgeMs: 1_000, nowMs: () => nowMs });
+    const first = metrics.prometheusText();
+    nowMs = 5_000;
+    expect(metrics.prometheusText()).toBe(first);
+    await first;
+    nowMs = 999;
+    expect(metrics.prometheusText()).toBe(first);
+    nowMs = 1_000;
+    expect(metrics.prometheusText()).not.toBe(first);
+    metrics.close();
+  });
+
+  test("that could not be written is not kept", async () => {
+    const stats = new Stats();
+    const { metrics } = metricsOf(stats, { maxMetricsAgeMs: 1_000 });
+    stats.quarantined = () => {
+      throw new Error("unreadable");
+    };
+    await expect(metrics.prometheusText()).rejects.toThrow("unreadable");
+    stats.quarantined = () => [];
+    expect((await metrics.prometheusText()).length).toBeGreaterThan(0);
+    metrics.close();
   });
 
   test("shows every metric that has a name", async () => {
-    const metrics = createMetrics(statsOfOneBatch(), { serviceVersion: "1.2.3" });
-    const text = await metrics.prometheusText();
+    const text = await metricsOf(statsOfOneBatch()).text();
     for (const name of Object.values(metricNames)) {
       expect(text).toMatch(new RegExp(`^# TYPE ${name.replaceAll(".", "_")}(_total)? `, "m"));
     }
-    await metrics.shutdown();
   });
 });
 

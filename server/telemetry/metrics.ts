@@ -5,78 +5,75 @@
  * @module
  */
 
-import type { Meter } from "@opentelemetry/api";
-import { registerInstruments } from "./instruments.ts";
+import type { Clock } from "../clock.ts";
+import type { Limits } from "../limits.ts";
+import { instrumentsOf } from "./instruments.ts";
+import { prometheusText } from "./prometheus-text.ts";
 import type { Stats } from "./stats.ts";
-
-/** The content type of {@link Metrics.prometheusText}. */
-export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
+import type { Telemetry } from "./tracing.ts";
 
 /** What the metrics need beside the figures. */
 export interface MetricsOptions {
   /** The server's version. */
-  serviceVersion: string;
-  /** The meter of {@link startTelemetry}, through which metrics are exported. Default: no export. */
-  meter?: Meter | undefined;
+  readonly serviceVersion: string;
+  readonly limits: Readonly<Pick<Limits, "maxMetricsAgeMs">>;
+  readonly clock: Clock;
+  /** Exports metrics too. Default: no export. */
+  readonly telemetry?: Pick<Telemetry, "exportFigures">;
+  /** Brings those figures up to date that do not change by themselves. Default: there are none. */
+  readonly refresh?: () => void;
 }
 
 /** The figures as metrics. */
 export interface Metrics {
-  /** All figures at this moment, in Prometheus's text format 0.0.4. */
-  prometheusText(): Promise<string>;
-  /** Ends collecting. */
-  shutdown(): Promise<void>;
+  /**
+   * All figures in Prometheus's text format 0.0.4, in pieces, at most `maxMetricsAgeMs` old. Whoever asks while the text
+   * is being written, or within that time, gets the same.
+   */
+  prometheusText(): Promise<readonly Buffer[]>;
+  /** Forgets the text. */
+  close(): void;
 }
 
-interface Prometheus {
-  text(): Promise<string>;
-  shutdown(): Promise<void>;
-}
-
-/**
- * Makes metrics of the figures. Collecting costs something only when somebody asks; what
- * Prometheus needs is loaded with the first request.
- */
+/** Makes metrics of the figures. Collecting costs something only when somebody asks. */
 export function createMetrics(stats: Stats, options: MetricsOptions): Metrics {
-  if (options.meter !== undefined) registerInstruments(options.meter, stats);
-  let prometheus: Promise<Prometheus> | undefined;
-  return {
-    prometheusText: async () => {
-      prometheus ??= startPrometheus(stats, options.serviceVersion);
-      return (await prometheus).text();
-    },
-    shutdown: async () => {
-      await (await prometheus)?.shutdown();
-    },
+  const { serviceVersion, limits, clock, telemetry, refresh } = options;
+  const instruments = instrumentsOf(stats);
+  telemetry?.exportFigures?.({ instruments, startMs: stats.startMs });
+  const target = { service_name: "leat", service_version: serviceVersion };
+  let shared: { readonly text: Promise<readonly Buffer[]>; readonly sinceMs: number } | undefined;
+  let writing = false;
+  let forget: NodeJS.Timeout | undefined;
+
+  const write = async (): Promise<readonly Buffer[]> => {
+    writing = true;
+    clearTimeout(forget);
+    try {
+      refresh?.();
+      return await prometheusText(instruments, target);
+    } finally {
+      writing = false;
+      // A text of some megabytes is not kept for somebody who comes every 15 seconds.
+      forget = setTimeout(() => {
+        shared = undefined;
+      }, limits.maxMetricsAgeMs).unref();
+    }
   };
-}
-
-async function startPrometheus(stats: Stats, serviceVersion: string): Promise<Prometheus> {
-  const [{ MeterProvider, MetricReader }, { PrometheusSerializer }, { resourceFromAttributes }] =
-    await Promise.all([
-      import("@opentelemetry/sdk-metrics"),
-      import("@opentelemetry/exporter-prometheus"),
-      import("@opentelemetry/resources"),
-    ]);
-
-  /** Collects when asked, and only then. */
-  class PullReader extends MetricReader {
-    protected override async onForceFlush(): Promise<void> {}
-    protected override async onShutdown(): Promise<void> {}
-  }
-
-  const reader = new PullReader();
-  const resource = resourceFromAttributes({ "service.name": "leat", "service.version": serviceVersion });
-  const provider = new MeterProvider({ readers: [reader], resource });
-  registerInstruments(provider.getMeter("leat", serviceVersion), stats);
-  // Without scope labels: there is only one scope, and they would be on every line.
-  const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
   return {
-    text: async () => {
-      const { resourceMetrics, errors } = await reader.collect();
-      if (errors.length > 0) throw new AggregateError(errors, "metrics could not be collected");
-      return serializer.serialize(resourceMetrics);
+    prometheusText: () => {
+      const nowMs = clock.nowMs();
+      if (shared !== undefined && (writing || nowMs - shared.sinceMs < limits.maxMetricsAgeMs))
+        return shared.text;
+      const text = write();
+      shared = { text, sinceMs: nowMs };
+      text.catch(() => {
+        if (shared?.text === text) shared = undefined;
+      });
+      return text;
     },
-    shutdown: () => provider.shutdown(),
+    close: () => {
+      clearTimeout(forget);
+      shared = undefined;
+    },
   };
 }

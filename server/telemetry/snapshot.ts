@@ -78,7 +78,7 @@ function pipelineMetrics(stats: PipelineStats): PipelineMetrics {
     executions: whole(stats.executions),
     bytesIn: whole(stats.bytesIn),
     bytesOut: whole(stats.bytesOut),
-    stages: [...stats.stages, ...stats.formerStages].map(stageMetrics),
+    stages: stats.allStages().map(stageMetrics),
     batchSizes: batchSizes(stats.batchSizes),
   });
 }

@@ -118,8 +118,10 @@ export class StageStats {
   /** Adds to a custom counter; names beyond `maxCountersPerStage` count as `other`. What is not finite is ignored. */
   addCounter(name: string, delta: number): void {
     if (!Number.isFinite(delta)) return;
-    const room = Number.MAX_VALUE - (this.counters.get(name) ?? this.counters.get(otherName) ?? 0);
-    addTo(this.counters, name, Math.min(delta, room), this.#limits.maxCountersPerStage);
+    const { maxCountersPerStage } = this.#limits;
+    const counter = this.counters.has(name) || this.counters.size < maxCountersPerStage ? name : otherName;
+    const sum = (this.counters.get(counter) ?? 0) + delta;
+    this.counters.set(counter, Math.max(-Number.MAX_VALUE, Math.min(sum, Number.MAX_VALUE)));
   }
 
   /** Whether these are the figures of that stage with that module version. */

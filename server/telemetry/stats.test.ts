@@ -59,6 +59,16 @@ describe("names that guests make up", () => {
     stats.addCounter("x", Number.NaN);
     expect(Object.fromEntries(stats.counters)).toEqual({ x: 1.5, other: 2 });
   });
+
+  test("stay finite, however much is added or taken away", () => {
+    const stats = new StageStats(upper1);
+    const most = Number.MAX_VALUE;
+    for (const delta of [-1.7e308, -1.7e308]) stats.addCounter("fallen", delta);
+    for (const delta of [1.7e308, 1.7e308]) stats.addCounter("risen", delta);
+    expect(Object.fromEntries(stats.counters)).toEqual({ fallen: -most, risen: most });
+    stats.addCounter("fallen", 1.7e308);
+    expect(Number.isFinite(stats.counters.get("fallen"))).toBe(true);
+  });
 });
 
 describe("pipelines", () => {

@@ -61,6 +61,12 @@ export interface RolloutFigures {
   readonly dropped: number;
 }
 
+/** The place of a stage that has no figures. */
+const noStage: StageIdentity = { stage: "", module: "", version: "", digest: "" };
+
+/** What the names of inline chains begin with. */
+const inlinePrefix = "inline:";
+
 /** Figures of one pipeline. */
 export class PipelineStats {
   /** The pipeline's name. */
@@ -91,7 +97,7 @@ export class PipelineStats {
   bytesOut = 0;
   /** Crossings by their number of records: one more entry than {@link batchSizeBounds}. */
   readonly batchSizes = new Float64Array(batchSizeBounds.length + 1);
-  /** The stages as they run now, in order. */
+  /** The stages as they run now, in order; one without a name has no figures. */
   readonly stages: StageStats[] = [];
   /** Figures of stages or module versions that served before, newest last; at most `maxFormerStages`. */
   readonly formerStages: StageStats[] = [];
@@ -127,15 +133,29 @@ export class PipelineStats {
     return current?.is(identity) ? current : this.#replaceStage(index, identity);
   }
 
+  /** The stages that have figures: those that run now, then the former ones. */
+  allStages(): StageStats[] {
+    return [...this.stages.filter((stage) => !stage.is(noStage)), ...this.formerStages];
+  }
+
+  /** Forgets a module version that is unloaded. */
+  forgetVersion(digest: string): void {
+    const formers = this.formerStages.filter((stage) => stage.digest !== digest);
+    this.formerStages.splice(0, this.formerStages.length, ...formers);
+    for (const [index, stage] of this.stages.entries())
+      if (stage.digest === digest) this.stages[index] = new StageStats(noStage, this.#limits);
+    while (this.stages.at(-1)?.is(noStage)) this.stages.pop();
+  }
+
   #replaceStage(index: number, identity: StageIdentity): StageStats {
     const formerIndex = this.formerStages.findIndex((former) => former.is(identity));
     const [former] = formerIndex === -1 ? [] : this.formerStages.splice(formerIndex, 1);
     const next = former ?? new StageStats(identity, this.#limits);
     const current = this.stages[index];
-    if (current !== undefined) this.formerStages.push(current);
+    if (current !== undefined && !current.is(noStage)) this.formerStages.push(current);
     while (this.formerStages.length > this.#limits.maxFormerStages) this.formerStages.shift();
     while (this.stages.length < index) {
-      this.stages.push(new StageStats({ stage: "", module: "", version: "", digest: "" }, this.#limits));
+      this.stages.push(new StageStats(noStage, this.#limits));
     }
     this.stages[index] = next;
     return next;
@@ -303,6 +323,18 @@ export class Stats {
     return this.#pipelines.values();
   }
 
+  /**
+   * Ends the figures of a module version that is unloaded: those that pipelines have of it, and inline chains with it, which
+   * are folded into `other`.
+   */
+  forget(digest: string): void {
+    for (const pipeline of [...this.#pipelines.values()]) {
+      const runsIt = pipeline.stages.some((stage) => stage.digest === digest);
+      if (runsIt && pipeline.pipeline.startsWith(inlinePrefix)) this.#fold(pipeline);
+      else pipeline.forgetVersion(digest);
+    }
+  }
+
   #makeRoom(): void {
     if (this.#pipelines.size < this.#limits.maxPipelines + this.#limits.maxInlinePipelines) return;
     let oldest: PipelineStats | undefined;
@@ -310,14 +342,17 @@ export class Stats {
       if (candidate.pipeline === otherName) continue;
       if (oldest === undefined || candidate.lastUse < oldest.lastUse) oldest = candidate;
     }
-    if (oldest === undefined) return;
-    this.#pipelines.delete(oldest.pipeline);
+    if (oldest !== undefined) this.#fold(oldest);
+  }
+
+  #fold(pipeline: PipelineStats): void {
+    this.#pipelines.delete(pipeline.pipeline);
     let other = this.#pipelines.get(otherName);
     if (other === undefined) {
       other = new PipelineStats(otherName, this.#limits);
       this.#pipelines.set(otherName, other);
     }
-    foldPipeline(oldest, other, this.#limits);
+    foldPipeline(pipeline, other, this.#limits);
   }
 }
 

@@ -14,8 +14,10 @@
  * @module
  */
 
-import type { DiagLogger, Meter, Tracer, TracerProvider } from "@opentelemetry/api";
+import type { DiagLogger, Tracer, TracerProvider } from "@opentelemetry/api";
+import type { MetricReader } from "@opentelemetry/sdk-metrics";
 import { defaultLimits } from "../limits.ts";
+import type { ExportedFigures } from "./metrics-export.ts";
 
 /** Takes what the exporters complain about. A pino logger fits. */
 export interface ProblemLog {
@@ -43,11 +45,11 @@ export interface TelemetryOptions {
 export interface Telemetry {
   /** Makes spans; undefined where no traces are exported. */
   readonly tracer: Tracer | undefined;
-  /** Makes instruments whose figures are exported; undefined where none are. */
-  readonly meter: Meter | undefined;
+  /** Exports figures from now on; undefined where no metrics are exported. */
+  readonly exportFigures: ((figures: ExportedFigures) => void) | undefined;
   /** Changes the share of traces that begin here and are recorded, from the next trace on; without effect where `OTEL_TRACES_SAMPLER` decides. */
   setSampleRatio(ratio: number): void;
-  /** Exports the spans that wait. Rejects when that fails. */
+  /** Exports the spans that wait, and the figures as they are. Rejects when that fails. */
   forceFlush(): Promise<void>;
   /** Exports what waits and ends telemetry. Never rejects, and waits `maxFlushMs` at most: a lost collector must not hold up a drain. */
   shutdown(): Promise<void>;
@@ -57,7 +59,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const off: Telemetry = {
   tracer: undefined,
-  meter: undefined,
+  exportFigures: undefined,
   setSampleRatio: () => {},
   forceFlush: async () => {},
   shutdown: async () => {},
@@ -83,7 +85,13 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       import("./sampling.ts"),
     ]);
   const sampler = env["OTEL_TRACES_SAMPLER"] ? undefined : new samplers.Sampling(options.sampleRatio ?? 1);
+  let figures: ExportedFigures | undefined;
+  const makeReaders = metrics
+    ? await loadReaders(env, serviceVersion, () => figures)
+    : (): MetricReader[] => [];
+  let readers: readonly MetricReader[] = [];
   const sdk = withEnvironment(env, () => {
+    readers = makeReaders();
     const started = new NodeSDK({
       resource: defaultResource().merge(
         resourceFromAttributes({ "service.name": "leat", "service.version": serviceVersion }),
@@ -100,7 +108,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       logRecordProcessors: [],
       ...(sampler && { sampler: sampler.parentBased }),
       ...(traces ? {} : { spanProcessors: [] }),
-      ...(metrics ? {} : { metricReaders: [] }),
+      metricReaders: [...readers],
     });
     if (log !== undefined && env["OTEL_LOG_LEVEL"] === undefined) {
       const diag = { logLevel: api.DiagLogLevel.WARN, suppressOverrideMessage: true };
@@ -112,9 +120,15 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const provider = api.trace.getTracerProvider();
   return {
     tracer: traces ? provider.getTracer(scopeName, serviceVersion) : undefined,
-    meter: metrics ? api.metrics.getMeterProvider().getMeter(scopeName, serviceVersion) : undefined,
+    exportFigures: metrics
+      ? (shown) => {
+          figures = shown;
+        }
+      : undefined,
     setSampleRatio: (ratio) => sampler?.setRatio(ratio),
-    forceFlush: () => flush(provider),
+    forceFlush: async () => {
+      await Promise.all([flush(provider), ...readers.map((reader) => reader.forceFlush())]);
+    },
     shutdown: async () => {
       await within(maxFlushMs, sdk.shutdown()).catch((error: unknown) =>
         log?.warn({ err: error }, "the last telemetry was not exported"),
@@ -124,6 +138,16 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       }
     },
   };
+}
+
+/** Loads what exports metrics. @returns a function that makes the readers */
+async function loadReaders(
+  env: Environment,
+  version: string,
+  figures: () => ExportedFigures | undefined,
+): Promise<() => MetricReader[]> {
+  const { loadMetricReaders } = await import("./metrics-export.ts");
+  return loadMetricReaders(env, { name: scopeName, version }, figures);
 }
 
 /** Whether the environment asks for the export of traces or of metrics. */

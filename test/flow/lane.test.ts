@@ -104,7 +104,7 @@ test("an offender is served all the same, in order and each batch once", async (
 test("what is confined is told, and let go after its time", async () => {
   let aheadMs = 0;
   const server = await start({
-    limits: { maxWorkers: 2, laneMs: 60_000 },
+    limits: { maxWorkers: 2, laneMs: 60_000, maxMetricsAgeMs: 0 },
     clock: clockOf(() => systemClock.nowMs() + aheadMs),
   });
   const told = async () => ({
@@ -126,7 +126,7 @@ test("what is confined is told, and let go after its time", async () => {
   const after = await told();
   expect(after.confined).toBe(0);
   expect(after.ready).not.toContain("confined");
-  expect(after.metrics).toMatch(/^leat_module_confined\{module="marked",[^}]*\} 0$/m);
+  expect(after.metrics).not.toMatch(/^leat_module_confined\{module="marked"/m);
 });
 
 test("a confined module that is unloaded is forgotten", async () => {

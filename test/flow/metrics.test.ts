@@ -8,7 +8,7 @@ let kit: TestServer;
 
 beforeAll(async () => {
   kit = await startTestServer({
-    limits: { ...holdingLimits, maxWorkerQueue: 1 },
+    limits: { ...holdingLimits, maxWorkerQueue: 1, maxMetricsWatches: 2 },
     http: true,
     modules: { marked: "marked", program: "program" },
     pipelines: {
@@ -170,6 +170,28 @@ test("WatchMetrics sends snapshots until it is left, and refuses an interval out
     reason: "REQUEST_INVALID",
     metadata: { field: "interval_ms" },
   });
+});
+
+test("no more than maxMetricsWatches watch at once, and whoever leaves makes room", async () => {
+  const watch = () => kit.leat.metrics.watchMetrics({})[Symbol.asyncIterator]();
+  const watches = [watch(), watch()];
+  for (const each of watches) expect((await each.next()).done).toBe(false);
+  await expect(watch().next()).rejects.toMatchObject({
+    reason: "TOO_MANY_WATCHES",
+    metadata: { limit: "maxMetricsWatches", value: "2", measured: "3" },
+  });
+  await watches[0]?.return?.();
+  await until(
+    () =>
+      watch()
+        .next()
+        .then(
+          () => true,
+          () => false,
+        ),
+    "there is room for another",
+  );
+  await watches[1]?.return?.();
 });
 
 test("Prometheus reads the same figures", async () => {

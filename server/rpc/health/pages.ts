@@ -16,7 +16,8 @@ import type { Health, HealthReason } from "./reasons.ts";
 export interface Page {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
+  /** The text, or its pieces where it is long. */
+  readonly body: string | readonly Buffer[];
 }
 
 /** What was asked. */

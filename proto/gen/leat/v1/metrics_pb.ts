@@ -755,7 +755,8 @@ export const MetricsService: GenService<{
     output: typeof MetricsResponseSchema;
   },
   /**
-   * Sends a snapshot now and then one an interval, until the client ends the call.
+   * Sends a snapshot now and then one an interval, until the client ends the call. Where snapshots take long, because
+   * many watch many pipelines, intervals are longer than was asked for.
    *
    * @generated from rpc leat.v1.MetricsService.WatchMetrics
    */
