@@ -173,7 +173,8 @@ export const catalogue = {
   PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),
   PIPELINE_INVALID: entry(
     "INVALID_ARGUMENT",
-    (d: { field: string; problem: string }) => `invalid pipeline: ${d.field}: ${d.problem}`,
+    (d: { field: string; problem: string } & Partial<Pick<LimitDetails, "limit" | "value" | "measured">>) =>
+      `invalid pipeline: ${d.field}: ${d.problem}`,
   ),
   PIPELINE_REVISION_NOT_FOUND: entry(
     "NOT_FOUND",

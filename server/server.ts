@@ -113,7 +113,8 @@ export interface LeatServer extends AsyncDisposable {
    * that are under way keep theirs to their end, and so does an open stream its window and the size of its batches. Limits that
    * take a restart must be as they were.
    *
-   * @throws LeatError LIMITS_UNFIT when a stored pipeline asks for more than the new limits allow; nothing has changed then
+   * @throws LeatError LIMITS_UNFIT when a stored pipeline asks for more than the new limits allow, and ConfigError when the keys of
+   * signatures cannot be used; nothing has changed then
    */
   reconfigure(settings: LiveSettings): Promise<void>;
   /** The configuration: shows it, reads it again, sets keys. */
@@ -333,15 +334,13 @@ class RunningServer implements LeatServer {
     const before = this.#signatures;
     const { signatures } = settings;
     const others = signatures.mode !== before?.mode || signatures.keysFile !== before?.keysFile;
-    if (others) await this.useSignatures(signatures);
-    try {
-      await this.#core.changeLimits(settings.limits);
-    } catch (error) {
-      if (others) await this.useSignatures(before ?? { mode: "off", keysFile: undefined });
-      throw error;
-    }
+    // What can be refused is tried before anything is put in force: a rollout that a judgement ends does not come back.
+    const putInForce = others ? this.#core.policy.read(signatures) : undefined;
+    await this.#core.changeLimits(settings.limits);
+    putInForce?.();
     this.#signatures = signatures;
     this.#apply(settings);
+    if (others) await this.registry.checkSignatures();
   }
 
   drain(): Promise<void> {

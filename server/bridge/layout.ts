@@ -211,7 +211,7 @@ export function layoutFor(
     "maxWorkerQueue" | "maxStages" | "maxCoalescedCalls" | "slotInputBytes" | "slotOutputBytes"
   >,
 ): Layout {
-  // Results that wait to be written hold their slots: three times as many as can be queued.
+  // Results that wait to be written hold their slots: four times as many as can be queued.
   const slots = 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 4));
   const segmentTable = Slot.stages + limits.maxStages * StageWord.size;
   const exclusionTable = segmentTable + limits.maxCoalescedCalls * SegmentWord.size;

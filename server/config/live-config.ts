@@ -86,7 +86,7 @@ export class LiveConfig {
   lastText: string | undefined;
 
   /**
-   * Reads the file again. What was set by {@link set} is dropped.
+   * Reads the file again, the one that there was at the start. What was set by {@link set} is dropped.
    *
    * @throws ConfigError with all mistakes, or LeatError LIMITS_UNFIT; nothing has changed then
    */
@@ -179,12 +179,17 @@ export class LiveConfig {
     const onText = (text: string | undefined): void => {
       this.lastText = text;
     };
-    return resolveConfig({ ...this.#parts.sources, onText });
+    return resolveConfig({ ...this.#sources(), onText });
   }
 
   /** What is set by hand goes over the file as it was read last, since only a reload reads it again. */
   #readOver(overrides: Readonly<Record<string, string>>): ResolvedConfig {
-    return resolveConfig({ ...this.#parts.sources, overrides, text: this.#read.text });
+    return resolveConfig({ ...this.#sources(), overrides, text: this.#read.text });
+  }
+
+  /** The sources with the file that was found at the start: neither one that is gone nor one that is new makes it another. */
+  #sources(): ConfigSources {
+    return { ...this.#parts.sources, file: this.file ?? false };
   }
 }
 

@@ -8,6 +8,7 @@ import type { Condition, HeaderCondition, KeyCondition } from "@leat/proto";
 import type { ConditionSpec, TextMatch } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
+import { overLimit } from "./beyond-limit.ts";
 
 /** @throws LeatError PIPELINE_INVALID naming the field */
 export function readCondition(
@@ -99,7 +100,7 @@ class Reading {
     path: string,
   ): void {
     const value = this.#limits[limit];
-    if (measured > value) invalid(path, `measured ${measured}, the limit ${limit} is ${value}`);
+    if (measured > value) throw overLimit(path, measured, limit, value);
   }
 }
 

@@ -8,6 +8,7 @@ import { Isolation, OnFailure, type Pipeline, type Stage } from "@leat/proto";
 import type { BreakerSpec, ConditionSpec, FailurePolicy, RetrySpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
+import { beyondLimit, overLimit } from "./beyond-limit.ts";
 import { readCondition } from "./condition-definition.ts";
 import { isName, nameRule } from "./names.ts";
 import { readBreaker, readRetry } from "./resilience-definition.ts";
@@ -49,9 +50,8 @@ export function readStages(pipeline: Pipeline, limits: Readonly<Limits>): StageD
   if (!isName(pipeline.name)) invalid("pipeline.name", `"${cut(pipeline.name)}" is no name: ${nameRule}`);
   const { stages } = pipeline;
   if (stages.length === 0) invalid("pipeline.stages", "a pipeline needs at least 1 stage");
-  if (stages.length > limits.maxStages) {
-    invalid("pipeline.stages", `measured ${stages.length}, the limit maxStages is ${limits.maxStages}`);
-  }
+  if (stages.length > limits.maxStages)
+    throw overLimit("pipeline.stages", stages.length, "maxStages", limits.maxStages);
   const names = new Set<string>();
   return stages.map((stage, index) => {
     const read = readStage(stage, `pipeline.stages[${index}]`, limits);
@@ -72,26 +72,15 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
   if (stage.instances < 0 || stage.instances > freshPolicy) {
     invalid(`${path}.instances`, `${stage.instances} is no policy; use REUSE or FRESH`);
   }
-  const bounded = (
-    field: string,
-    value: number | bigint | undefined,
-    limit: number,
-    limitName: string,
-  ): number => {
-    if (value === undefined) return limit;
-    if (value < 1 || value > limit) {
-      invalid(`${path}.limits.${field}`, `${value} is outside of 1 to ${limit}, the server's ${limitName}`);
-    }
+  const bounded = (field: string, value: number | bigint | undefined, limit: keyof Limits): number => {
+    const most = limits[limit];
+    if (value === undefined) return most;
+    if (value < 1 || value > most) throw beyondLimit(`${path}.limits.${field}`, value, 1, limit, most);
     return Number(value);
   };
   const { batchTimeoutMs, recordTimeoutMs, memoryBytes } = stage.limits ?? {};
-  const batchMs = bounded(
-    "batch_timeout_ms",
-    batchTimeoutMs,
-    limits.maxBatchExecutionMs,
-    "maxBatchExecutionMs",
-  );
-  const memory = bounded("memory_bytes", memoryBytes, limits.maxGuestMemoryBytes, "maxGuestMemoryBytes");
+  const batchMs = bounded("batch_timeout_ms", batchTimeoutMs, "maxBatchExecutionMs");
+  const memory = bounded("memory_bytes", memoryBytes, "maxGuestMemoryBytes");
   if (memory < wasmPageBytes)
     invalid(`${path}.limits.memory_bytes`, `${memory} is less than one page, ${wasmPageBytes}`);
   return {
@@ -99,10 +88,7 @@ function readStage(stage: Stage, path: string, limits: Readonly<Limits>): StageD
     module: stage.module,
     configJson: readConfig(stage.configJson, `${path}.config_json`, limits),
     batchTimeoutMs: batchMs,
-    recordTimeoutMs: Math.min(
-      bounded("record_timeout_ms", recordTimeoutMs, limits.maxRecordExecutionMs, "maxRecordExecutionMs"),
-      batchMs,
-    ),
+    recordTimeoutMs: Math.min(bounded("record_timeout_ms", recordTimeoutMs, "maxRecordExecutionMs"), batchMs),
     memoryBytes: Math.floor(memory / wasmPageBytes) * wasmPageBytes,
     onFailure: onFailure ?? "fail",
     retry: readRetry(stage.retry, `${path}.retry`, limits),
@@ -124,7 +110,7 @@ export function readConfig(configJson: string, path: string, limits: Readonly<Li
   if (configJson === "") return "{}";
   const bytes = Buffer.byteLength(configJson);
   if (bytes > limits.maxConfigBytes)
-    invalid(path, `measured ${bytes} bytes, the limit maxConfigBytes is ${limits.maxConfigBytes}`);
+    throw overLimit(path, bytes, "maxConfigBytes", limits.maxConfigBytes, "bytes");
   try {
     JSON.parse(configJson);
   } catch (error) {

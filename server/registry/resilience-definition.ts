@@ -8,6 +8,7 @@ import type { BreakerPolicy, RetryPolicy } from "@leat/proto";
 import type { BreakerSpec, RetrySpec } from "../bridge/pipeline-spec.ts";
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
+import { beyondLimit } from "./beyond-limit.ts";
 
 /** What a stage without a retry policy gets. */
 export const noRetry: RetrySpec = {
@@ -37,14 +38,14 @@ const maxOpenMs = 3_600_000;
 export function readRetry(retry: RetryPolicy | undefined, path: string, limits: Readonly<Limits>): RetrySpec {
   if (retry === undefined) return noRetry;
   const { maxRetryAttempts, maxRetryBackoffMs } = limits;
-  const maxBackoffMs = within(
+  const maxBackoffMs = withinLimit(
     `${path}.max_backoff_ms`,
     retry.maxBackoffMs || noRetry.maxBackoffMs,
-    1,
+    "maxRetryBackoffMs",
     maxRetryBackoffMs,
   );
   return {
-    attempts: within(`${path}.attempts`, retry.attempts || 1, 1, maxRetryAttempts),
+    attempts: withinLimit(`${path}.attempts`, retry.attempts || 1, "maxRetryAttempts", maxRetryAttempts),
     initialBackoffMs: within(
       `${path}.initial_backoff_ms`,
       retry.initialBackoffMs || Math.min(noRetry.initialBackoffMs, maxBackoffMs),
@@ -66,10 +67,10 @@ export function readBreaker(
 ): BreakerSpec | undefined {
   if (breaker === undefined) return defaultBreaker;
   if (breaker.disabled) return undefined;
-  const window = within(
+  const window = withinLimit(
     `${path}.window`,
     breaker.window || defaultBreaker.window,
-    1,
+    "maxBreakerWindow",
     limits.maxBreakerWindow,
   );
   return {
@@ -79,6 +80,11 @@ export function readBreaker(
     probes: within(`${path}.probes`, breaker.probes || Math.min(defaultBreaker.probes, window), 1, window),
     recordFailures: breaker.recordFailures,
   };
+}
+
+function withinLimit(field: string, value: number, limit: keyof Limits, most: number): number {
+  if (value >= 1 && value <= most) return value;
+  throw beyondLimit(field, value, 1, limit, most);
 }
 
 function within(field: string, value: number, least: number, most: number): number {

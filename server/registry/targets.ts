@@ -9,13 +9,16 @@ import { LeatError, leatError } from "../errors.ts";
 import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { inlineDefinition } from "./inline-definition.ts";
 import { inlineUnderLimits } from "./limit-change.ts";
-import type { ModuleCatalog } from "./module-catalog.ts";
+import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import { readStages } from "./pipeline-definition.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
 import type { RegistryParts } from "./registry.ts";
 import { checkMayRun } from "./standing.ts";
 import type { Turnstile } from "./turnstile.ts";
+
+/** The modules of an inline chain, as they were named and what was meant by that when the call came. */
+type Chain = readonly { readonly reference: string; readonly entry: ModuleEntry }[];
 
 /** Resolves the targets of calls. */
 export class Targets {
@@ -52,7 +55,7 @@ export class Targets {
       case "pipeline":
         return this.#serving(this.#pipelines.get(target.target.value))?.forNextBatch();
       case "inline":
-        return this.#pipelines.inline(this.#inlineKey(target.target.value.modules));
+        return this.#pipelines.inline(keyOf(this.#chainOf(target.target.value.modules)));
       default:
         throw leatError("REQUEST_INVALID", {
           field: "target",
@@ -78,8 +81,9 @@ export class Targets {
     if (found !== undefined) return found;
     if (target?.target.case === "pipeline") return this.build(target.target.value);
     const modules = target?.target.case === "inline" ? target.target.value.modules : [];
-    const key = this.#inlineKey(modules);
-    return this.#buildOnce(key, () => this.#buildInline(key, modules));
+    const chain = this.#chainOf(modules);
+    const key = keyOf(chain);
+    return this.#buildOnce(key, () => this.#buildInline(key, chain));
   }
 
   /** Builds a stored pipeline unless it serves already. */
@@ -124,17 +128,32 @@ export class Targets {
     return building;
   }
 
-  #inlineKey(modules: readonly string[]): string {
-    const entries = modules.map((module) => this.#modules.resolve(module));
-    for (const entry of entries) checkMayRun(this.#parts, entry);
-    return entries.map(({ digest }) => digest).join(",");
+  #chainOf(modules: readonly string[]): Chain {
+    const chain = modules.map((reference) => ({ reference, entry: this.#modules.resolve(reference) }));
+    for (const { entry } of chain) checkMayRun(this.#parts, entry);
+    return chain;
   }
 
-  async #buildInline(key: string, modules: readonly string[]): Promise<ServingPipeline> {
-    const pipeline = inlineDefinition(modules, (module) => this.#modules.resolve(module).name);
+  /** Modules may be loaded and unloaded meanwhile: what is kept under a key runs the modules that the key was made of. */
+  async #buildInline(key: string, chain: Chain): Promise<ServingPipeline> {
+    const entries = new Map(chain.map(({ reference, entry }) => [reference, entry]));
+    const resolve = (reference: string): ModuleEntry =>
+      entries.get(reference) ?? this.#modules.resolve(reference);
+    const modules = chain.map(({ reference }) => reference);
+    const pipeline = inlineDefinition(modules, (module) => resolve(module).name);
     const stages = readStages(pipeline, this.#parts.limits);
-    const spec = await this.#preparation.stages(`inline:${modules.join(",")}`, stages, "inline.modules");
+    const name = `inline:${modules.join(",")}`;
+    const spec = await this.#preparation.stages(name, stages, "inline.modules", resolve);
+    for (const { reference, entry } of chain) {
+      if (this.#modules.find(entry.name, entry.version) !== entry)
+        throw leatError("MODULE_NOT_FOUND", { module: reference });
+    }
     // They may have changed meanwhile.
     return this.#pipelines.addInline(key, inlineUnderLimits(spec, this.#parts.limits));
   }
+}
+
+/** What an inline chain is kept under. */
+function keyOf(chain: Chain): string {
+  return chain.map(({ entry }) => entry.digest).join(",");
 }

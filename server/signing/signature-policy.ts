@@ -53,16 +53,24 @@ export class SignaturePolicy {
 
   /** Puts another policy in force. One whose keys cannot be used changes nothing. @throws ConfigError */
   use(options: SignatureOptions): void {
+    this.read(options)();
+  }
+
+  /**
+   * Reads the keys of another policy.
+   *
+   * @returns a function that puts it in force, which cannot fail
+   * @throws ConfigError when they cannot be used
+   */
+  read(options: SignatureOptions): () => void {
     const { keysFile } = options;
-    if (keysFile === undefined) {
-      this.#files = [];
-      this.#keys = [];
-    } else {
-      const { files, keys } = readKeyList(keysFile, this.#limits.maxSigningKeys);
-      this.#keys = keys();
-      this.#files = files;
-    }
-    this.#options = options;
+    const list = keysFile === undefined ? undefined : readKeyList(keysFile, this.#limits.maxSigningKeys);
+    const keys = list?.keys() ?? [];
+    return () => {
+      this.#keys = keys;
+      this.#files = list?.files ?? [];
+      this.#options = options;
+    };
   }
 
   /** Reads the keys again. What cannot be used changes nothing. @throws ConfigError */

@@ -1,5 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { resolveLimits } from "../../server/limits.ts";
+import { withConfigSchema } from "../../server/module/config-schema.ts";
+import { ConfigChecker } from "../../server/registry/config-checker.ts";
+import { WarmUp } from "../../server/registry/warm-up.ts";
 import { liveThreads } from "../kit/inventory.ts";
+import { moduleBytes } from "../kit/modules.ts";
 import { batchOf, inlineTarget, valuesOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
@@ -82,6 +87,52 @@ test("unloading a module takes the chains that use it along, and nothing else", 
   await kit.leat.modules.unloadModule({ reference: "passing@2" });
   await expect(call("passing@2", "program")).rejects.toThrow(/NOT_FOUND/);
   expect(valuesOf(await call("passing", "program"))).toEqual(["a"]);
+});
+
+test("a chain that is built while another version becomes active runs what it meant when its call came", async () => {
+  const version = async (name: string) =>
+    withConfigSchema(await moduleBytes(name), Buffer.from('{"type":"object"}'), resolveLimits());
+  await kit.load("turned", await version("program"), "1");
+  const reached = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const { check } = ConfigChecker.prototype;
+  const spy = vi.spyOn(ConfigChecker.prototype, "check").mockImplementationOnce(async function (
+    this: ConfigChecker,
+    configs,
+  ) {
+    reached.resolve();
+    await gate.promise;
+    return check.call(this, configs);
+  });
+  onTestFinished(() => spy.mockRestore());
+  const call = async (module: string) =>
+    valuesOf(await kit.raw.transform({ target: inlineTarget(module), batch: batchOf("mm") }));
+  const first = call("turned");
+  await reached.promise;
+  await kit.load("turned", await version("marked"), "2");
+  gate.resolve();
+  expect(await first).toEqual(["m"]);
+  expect(await call("turned@1")).toEqual(["m"]);
+  expect(await call("turned")).toEqual(["mm"]);
+});
+
+test("a chain whose module is unloaded while it is built is not kept", async () => {
+  await kit.load("leaving", "program", "1");
+  const reached = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const { run } = WarmUp.prototype;
+  const spy = vi.spyOn(WarmUp.prototype, "run").mockImplementationOnce(async function (this: WarmUp, spec) {
+    reached.resolve();
+    await gate.promise;
+    return run.call(this, spec);
+  });
+  onTestFinished(() => spy.mockRestore());
+  const call = kit.raw.transform({ target: inlineTarget("leaving"), batch: batchOf("mm") });
+  const failure = expect(call).rejects.toThrow(/NOT_FOUND/);
+  await reached.promise;
+  await kit.leat.modules.unloadModule({ reference: "leaving@1" });
+  gate.resolve();
+  await failure;
 });
 
 test("and the pool is as it was", async () => {

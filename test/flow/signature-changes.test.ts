@@ -343,3 +343,37 @@ test("a server that requires signatures does not start without a list of keys th
   const signatures = { mode: "require" as const, keysFile: join(folder.path, "none.yaml") };
   await expect(startTestServer({ server: { signatures } })).rejects.toThrow(/none\.yaml.*cannot be read/);
 });
+
+test("a configuration that is refused has changed nothing, though it would ask for signatures", async () => {
+  await using folder = await testFolder();
+  await using kit = await serve(folder.path, { mode: "off" });
+  const keysFile = join(folder.path, "signing-keys.yaml");
+  await load(kit, "tried", "1", bytes.program);
+  await kit.leat.modules.loadModule({ name: "tried", version: "2", wasm: bytes.marked, noActivate: true });
+  const stages = [{ module: "tried", limits: { batchTimeoutMs: 4_000 } }];
+  await kit.leat.pipelines.putPipeline({ pipeline: { name: "slow", stages } });
+  await kit.leat.modules.startRollout({ reference: "tried@2", share: 0.5 });
+  const settings = { limits, logLevel: "silent", sampleRatio: 1 } as const;
+  const narrow = { ...limits, maxBatchExecutionMs: 2_000 };
+  const signatures = { mode: "require", keysFile } as const;
+  const none = { mode: "require", keysFile: join(folder.path, "none.yaml") } as const;
+
+  await expect(kit.server.reconfigure({ ...settings, limits: narrow, signatures })).rejects.toMatchObject({
+    reason: "LIMITS_UNFIT",
+  });
+  await expect(
+    kit.server.reconfigure({ ...settings, limits: { ...limits, maxStreamWindow: 5 }, signatures: none }),
+  ).rejects.toThrow(/none\.yaml.*cannot be read/);
+  expect(kit.server.registry.rollouts.get("tried").state.t).toBe("running");
+  expect(kit.server.stats.signatures.refused()).toBe(0);
+  expect((await signatureOf(kit, "tried@1"))?.refused ?? false).toBe(false);
+  const asked = kit.raw.stream();
+  asked.write(open("slow"));
+  expect(await asked.next()).toMatchObject({ value: { window: limits.maxStreamWindow } });
+  asked.halfClose();
+  await asked.ended;
+
+  await kit.server.reconfigure({ ...settings, signatures });
+  expect(await failureOf(call(kit, "slow"))).toMatchObject({ reason: "MODULE_UNSIGNED" });
+  expect(kit.server.registry.rollouts.get("tried").state.t).not.toBe("running");
+});

@@ -7,6 +7,7 @@ import {
   StageSchema,
 } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { defaultLimits } from "../../server/limits.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { encode } from "../kit/raw-client.ts";
 import { inlineTarget, request, valuesOf } from "../kit/records.ts";
@@ -176,6 +177,11 @@ describe("a pipeline that is wrong is refused with the field that is", () => {
       "pipeline.stages[0].limits.memory_bytes",
     ],
     [
+      "a factor above what there may be",
+      { name: "good", stages: [stage({ retry: { attempts: 2, factor: 11 } })] },
+      "pipeline.stages[0].retry.factor",
+    ],
+    [
       "a memory limit below a page",
       { name: "good", stages: [stage({ limits: { memoryBytes: 1_000n } })] },
       "pipeline.stages[0].limits.memory_bytes",
@@ -192,11 +198,30 @@ describe("a pipeline that is wrong is refused with the field that is", () => {
     });
   });
 
-  test("limits are named with their value", async () => {
+  const beyond: [keyof typeof defaultLimits, number, number, MessageInitShape<typeof StageSchema>][] = [
+    ["maxBatchExecutionMs", 5_000, 5_001, { limits: { batchTimeoutMs: 5_001 } }],
+    ["maxRecordExecutionMs", 1_000, 1_001, { limits: { recordTimeoutMs: 1_001 } }],
+    ["maxGuestMemoryBytes", 67_108_864, 67_108_865, { limits: { memoryBytes: 67_108_865n } }],
+    ["maxRetryAttempts", 10, 11, { retry: { attempts: 11 } }],
+    ["maxRetryBackoffMs", 60_000, 60_001, { retry: { attempts: 2, maxBackoffMs: 60_001 } }],
+    ["maxBreakerWindow", 1_000, 1_001, { breaker: { window: 1_001 } }],
+    ["maxConfigBytes", 1_000, 1_002, { configJson: JSON.stringify("x".repeat(1_000)) }],
+    ["maxConditionTerms", 64, 65, { when: key({ case: "in", value: { texts: new Array(64).fill("a") } }) }],
+  ];
+
+  test.each(beyond)(
+    "%s is named with its value and what was measured",
+    async (limit, value, measured, init) => {
+      const failure = await refused({ name: "good", stages: [stage(init)] });
+      expect(failure.metadata).toMatchObject({ limit, value: String(value), measured: String(measured) });
+      for (const part of [limit, String(value), String(measured)]) expect(failure.message).toContain(part);
+    },
+  );
+
+  test("maxStages is named with its value and what was measured", async () => {
     const many = await refused({ name: "good", stages: new Array(5).fill(stage({})) });
     expect(many.message).toMatch(/5.*maxStages is 4/);
-    const long = await refused({ name: "good", stages: [stage({ limits: { batchTimeoutMs: 5_001 } })] });
-    expect(long.message).toMatch(/5001.*5000.*maxBatchExecutionMs/);
+    expect(many.metadata).toMatchObject({ limit: "maxStages", value: "4", measured: "5" });
   });
 
   test("no pipeline at all", async () => {

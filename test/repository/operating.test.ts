@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadExample } from "../../guest/examples/index.ts";
+import { layoutFor } from "../../server/bridge/layout.ts";
 import { parsePipelines } from "../../server/config/pipelines-file.ts";
 import { resolveConfig } from "../../server/config/resolve.ts";
+import { defaultLimits } from "../../server/limits.ts";
 import { metricNames } from "../../server/telemetry/names.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 import { withTables } from "./operating-tables.ts";
@@ -58,6 +60,12 @@ test("its call with curl gives the answer that stands below it", async () => {
     body,
   });
   expect(await response.json()).toEqual(JSON.parse(answer));
+});
+
+test("its figure for the shared memory of a worker, and that of the architecture, is what a worker takes", () => {
+  const figure = `${(layoutFor(defaultLimits).totalBytes / 2 ** 20).toFixed(1)} MiB`;
+  expect(text).toContain(`${figure} of shared memory for each worker and spare`);
+  expect(textOf("docs/architecture.md")).toContain(`memory with the main thread, ${figure} by default`);
 });
 
 test("its metrics are those that there are", () => {

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
+import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import type { Format } from "./format.ts";
 import type { Origin } from "./source.ts";
@@ -23,9 +25,9 @@ export interface ReportedFailure {
 export interface FailureReport {
   /** Writes one failure. @returns false when its reader is behind, until `drained` resolves */
   write(origin: Origin, failure: ReportedFailure): boolean;
-  /** Resolves when more can be written. */
+  /** Resolves when more can be written. Rejects when what was given cannot be written. */
   drained(): Promise<void>;
-  /** Resolves when all is written. */
+  /** Resolves when all is written. Rejects when it cannot be. */
   close(): Promise<void>;
 }
 
@@ -39,19 +41,43 @@ function failureLine(format: Format, { file, number, bytes }: Origin, failure: R
 /** Writes failures to a file, which is made anew. @throws when it cannot be made */
 export async function failuresToFile(path: string, format: Format): Promise<FailureReport> {
   const stream = createWriteStream(path);
-  await new Promise<void>((resolve, reject) => {
-    stream.once("open", () => resolve());
-    stream.once("error", reject);
+  await once(stream, "open");
+  return failuresToStream(stream, format);
+}
+
+/** Writes failures to a stream. */
+export function failuresToStream(stream: Writable, format: Format): FailureReport {
+  // The stream may fail, as on a full disk, while nobody waits for it; whoever waits next is told.
+  let failed: Error | undefined;
+  stream.on("error", (error) => {
+    failed = error;
   });
   return {
-    write: (origin, failure) => stream.write(failureLine(format, origin, failure)),
-    drained: () =>
-      stream.writableNeedDrain ? new Promise((resolve) => stream.once("drain", resolve)) : Promise.resolve(),
+    write: (origin, failure) => stream.write(failureLine(format, origin, failure)) && failed === undefined,
+    drained: async () => {
+      if (failed !== undefined) throw failed;
+      if (stream.writableNeedDrain) await drainOf(stream);
+    },
     close: async () => {
+      if (failed !== undefined) throw failed;
       stream.end();
       await finished(stream);
     },
   };
+}
+
+/** Resolves when the stream takes more, and rejects with what it fails with: it is never drained then. */
+async function drainOf(stream: Writable): Promise<void> {
+  const waited = new AbortController();
+  const { signal } = waited;
+  try {
+    const closed = once(stream, "close", { signal }).then(() => {
+      throw new Error("the file of failures was closed");
+    });
+    await Promise.race([once(stream, "drain", { signal }), closed]);
+  } finally {
+    waited.abort();
+  }
 }
 
 /** Writes failures by a function, such as one that prints above a progress bar. */
