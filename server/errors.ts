@@ -168,6 +168,11 @@ export const catalogue = {
     "FAILED_PRECONDITION",
     (d: { module: string; problem: string }) => `a rollout of ${d.module} is under way: ${d.problem}`,
   ),
+  MODULE_VERSION_CHANGED: entry(
+    "ABORTED",
+    (d: { module: string; expected: string; active: string }) =>
+      `${d.active === "" ? "no version" : `version ${d.active}`} of module ${d.module} is active, and not ${d.expected}: it was changed meanwhile`,
+  ),
   ROLLOUT_NOT_FOUND: entry("NOT_FOUND", (d: { module: string }) => `no rollout of ${d.module}`),
   TOO_MANY_MODULES: entry("RESOURCE_EXHAUSTED", overLimit("too many modules are loaded")),
   PIPELINE_NOT_FOUND: entry("NOT_FOUND", (d: { pipeline: string }) => `no pipeline ${d.pipeline}`),

@@ -39,6 +39,7 @@ export function usageError(message: string): CommandError {
 /** What to do about an error, by its reason. */
 const advice: Readonly<Record<string, string>> = {
   MODULE_NOT_FOUND: '"leat module list" shows what is loaded',
+  MODULE_VERSION_CHANGED: '"leat module history" tells what was active when',
   PIPELINE_NOT_FOUND: '"leat pipeline list" shows what is stored',
   PIPELINE_REVISION_NOT_FOUND: '"leat pipeline history" shows what is kept',
   PIPELINE_REVISION_CHANGED: '"leat pipeline history" tells by whom',

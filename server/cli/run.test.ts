@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -26,6 +26,18 @@ describe("leat run", () => {
   test("runs a module with its configuration, and without a server", async () => {
     const kept = await run("filter.wasm --config @config.json", '{"n":1}\n{"n":2}\n');
     expect(kept).toMatchObject({ code: 0, stdout: '{"n":2}\n', stderr: "" });
+  });
+
+  test("runs a module whose file has a name that no module may have, and calls it as it is told", async () => {
+    await copyFile(join(folder, "program.wasm"), join(folder, "Program (2).wasm"));
+    const arguments_ = ["run", "Program (2).wasm", "--format", "lines", "--log-level", "silent"];
+    const stageOf = async (...more: readonly string[]): Promise<unknown> => {
+      const { code, stderr } = await runCommand([...arguments_, ...more], { cwd: folder, input: "x\n" });
+      expect(code).toBe(1);
+      return JSON.parse(stderr).stage;
+    };
+    expect(await stageOf()).toBe("program");
+    expect(await stageOf("--name", "called")).toBe("called");
   });
 
   test("tells failures and traps record by record, as a server does", async () => {

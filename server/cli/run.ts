@@ -7,6 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
+import { isName } from "../registry/names.ts";
 import { parseModuleFileName } from "./module/file-name.ts";
 import { configOption, readConfigOption } from "./options.ts";
 import { addRecordOptions, formatHelp, type RecordOptions, transformOptions } from "./records/options.ts";
@@ -25,6 +26,7 @@ Examples:
   leat run redact.wasm --config '{"fields":["email"]}' orders.ndjson`;
 
 interface RunOptions extends RecordOptions {
+  readonly name?: string;
   readonly config?: string;
   readonly logLevel: (typeof logChoices)[number];
 }
@@ -34,6 +36,7 @@ export function addRunCommand(program: Command): void {
   const command = program
     .command("run <MODULE.wasm> [FILE...]")
     .description("run the records of files or stdin through a module, without a server")
+    .option("--name <NAME>", "what the module is called in logs and failures; default: as its file")
     .addOption(configOption("the module's configuration"))
     .addOption(
       new Option("--log-level <LEVEL>", "what the module's log shows").choices(logChoices).default("warn"),
@@ -52,7 +55,7 @@ async function run(path: string, files: readonly string[], options: RunOptions):
   ]);
   const { create } = await import("@bufbuild/protobuf");
   const { PipelineSchema } = await import("@leat/proto");
-  const { name } = parseModuleFileName(basename(path));
+  const name = options.name ?? nameOf(path);
   await using server = await startServer({
     grpcAddress: "127.0.0.1:0",
     httpAddress: false,
@@ -65,4 +68,11 @@ async function run(path: string, files: readonly string[], options: RunOptions):
   });
   await using leat = new Leat(`127.0.0.1:${server.grpcPort}`);
   await transformRecords(leat, name, transformOptions(files, options));
+}
+
+/** What a module is called after its file: of a file whose name is none for a module, what is left of it, or `module`. */
+function nameOf(path: string): string {
+  const { name } = parseModuleFileName(basename(path));
+  if (isName(name)) return name;
+  return /[a-z0-9][a-z0-9._-]{0,63}/.exec(name.toLowerCase())?.[0] ?? "module";
 }

@@ -128,6 +128,10 @@ describe("a module that makes V8 abort", patience, () => {
       await expect(refused, `${start} supervisor`).rejects.toMatchObject({ reason: "MODULE_QUARANTINED" });
       await expect(leat.transform({ modules: ["steady"] }, [{ value: "a" }])).resolves.toBeDefined();
       expect(restarts(server), `${start} supervisor`).toBe(start === "the first" ? 1 : 0);
+      if (start === "the first") continue;
+      const list = await runCommand(["module", "list", "--json", "--address", server.address]);
+      const held = JSON.parse(list.stdout).filter((module: object) => "quarantine" in module);
+      expect(held).toMatchObject([{ digest: expect.stringMatching(/^sha256:/), quarantine: {} }]);
     }
   });
 

@@ -192,11 +192,24 @@ export class Registry {
     return this.modules.history(name);
   }
 
-  /** Goes back to the version that was active before. @throws LeatError as RollbackModule documents */
-  rollback(name: string): Promise<Activated> {
+  /**
+   * Goes back to the version that was active before.
+   *
+   * @param expected - the version that is to be left; default: whichever is active
+   * @throws LeatError as RollbackModule documents
+   */
+  rollback(name: string, expected?: string): Promise<Activated> {
     return this.#turnstile.run(async () => {
       checkName("name", name);
       if (this.modules.list(name).length === 0) throw leatError("MODULE_NOT_FOUND", { module: name });
+      const active = this.modules.active(name);
+      if (expected !== undefined && active?.version !== expected) {
+        const [before, last] = this.modules.history(name).slice(-2);
+        if (active !== undefined && last?.cause === "rollback" && before?.version === expected)
+          return { entry: active, previous: this.modules.find(name, expected), alreadyActive: true };
+        const found = active?.version ?? "";
+        throw leatError("MODULE_VERSION_CHANGED", { module: name, expected, active: found });
+      }
       this.rollouts.checkNone(name);
       const entry = this.modules.previous(name);
       if (entry === undefined) throw leatError("MODULE_NO_PREVIOUS", { module: name });

@@ -42,8 +42,8 @@ export function moduleService({ registry, limits }: Engine): ServiceImpl<typeof 
       const module = describeModule(registry, entry);
       return { module, previousVersion: previous?.version ?? "", alreadyActive };
     },
-    rollbackModule: async ({ name }) => {
-      const { entry, previous } = await registry.rollback(name);
+    rollbackModule: async ({ name, expectedVersion }) => {
+      const { entry, previous } = await registry.rollback(name, expectedVersion);
       return { module: describeModule(registry, entry), previousVersion: previous?.version ?? "" };
     },
     getModuleHistory: ({ name }) => ({

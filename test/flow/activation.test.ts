@@ -63,6 +63,24 @@ describe("an activation", () => {
     expect(await causes("b")).toEqual(["1 1"]);
   });
 
+  test("that says what it leaves may be sent again, and is refused where another version is active", async () => {
+    await loadAll("e");
+    const call = { name: "e", expectedVersion: "3" };
+    for (let time = 0; time < 2; time++)
+      expect(await kit.leat.modules.rollbackModule(call)).toMatchObject({
+        previousVersion: "3",
+        module: { version: "2", active: true },
+      });
+    expect(await causes("e")).toHaveLength(4);
+    await kit.leat.modules.activateModule({ reference: "e@1" });
+    for (const expectedVersion of ["3", "2", "none"])
+      await expect(kit.leat.modules.rollbackModule({ name: "e", expectedVersion })).rejects.toMatchObject({
+        reason: "MODULE_VERSION_CHANGED",
+        metadata: { module: "e", expected: expectedVersion, active: "1" },
+      });
+    expect(await causes("e")).toHaveLength(5);
+  });
+
   test("of a module that is not there is refused", async () => {
     for (const reference of ["nobody@1", "nobody"])
       await expect(kit.leat.modules.activateModule({ reference })).rejects.toMatchObject({

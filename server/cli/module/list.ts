@@ -27,8 +27,12 @@ async function list(name = "", options: { json?: boolean }, command: Command): P
     const { modules, quarantined } = await leat.modules.listModules({ name });
     if (options.json) {
       const { ModuleSchema } = await import("@leat/sdk");
-      const { toJson } = await import("@bufbuild/protobuf");
-      const all = modules.map((module) => toJson(ModuleSchema, module));
+      const { create, toJson } = await import("@bufbuild/protobuf");
+      // What is in quarantine and not loaded has a digest, and no name.
+      const held = quarantined.map((quarantine) =>
+        create(ModuleSchema, { digest: quarantine.digest, quarantine }),
+      );
+      const all = [...modules, ...held].map((module) => toJson(ModuleSchema, module));
       await print(`${JSON.stringify(all, undefined, 2)}\n`);
       return;
     }
