@@ -1,12 +1,13 @@
 /**
  * Shows that a long stream does not make the server grow: streams 10 million records through Leat and prints
- * its memory on the way. `npm run bench:memory [-- --records N] [--subject leat|echo]`.
+ * its memory on the way. `npm run bench:memory [-- --records N] [--subject leat|echo]`. Exits with 1 when the server grows.
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
 import { recordsPerBatch } from "./fixtures.ts";
+import { judgeGoal, reportGoals } from "./goals.ts";
 import { describeMachine } from "./machine.ts";
 import { formatMachine } from "./report.ts";
 import { type SubjectName, startLoadProcess } from "./runs/launch.ts";
@@ -30,6 +31,8 @@ if (values.subject !== "leat" && values.subject !== "echo") {
   process.exit(2);
 }
 
+/** What may be resident at the end more than after the first tenth, when buffers and heaps have their size. */
+const growthGoal = { what: "growth from a tenth to the end", most: 10, unit: "%", quietMachine: false };
 /** Parts of the stream at which memory is looked at. */
 const marks = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const mebibytes = (bytes = Number.NaN) => (bytes / 2 ** 20).toFixed(0).padStart(6);
@@ -60,6 +63,7 @@ console.log(
 console.log(
   `RSS at a tenth, at half and at the end, in MiB: ${[rss[0], rss[4], rss[9]].map(mebibytes).join(",")}`,
 );
+reportGoals([judgeGoal(growthGoal, ((rss[9] ?? Number.NaN) / (rss[0] ?? Number.NaN) - 1) * 100)]);
 
 /** Prints a line and returns the resident bytes. */
 async function printMemory(records: number): Promise<number> {

@@ -5,6 +5,8 @@
  */
 
 import { Leat, LeatCallError } from "@leat/sdk";
+import { type MeasuredGoal, requireGoal } from "../bench/goals.ts";
+import { median } from "../bench/statistics.ts";
 import { moduleBytes } from "../kit/modules.ts";
 import { until } from "../kit/until.ts";
 import { section } from "../kit/wat.ts";
@@ -14,6 +16,13 @@ import { type Supervised, startSupervised } from "./supervised.ts";
 
 /** How often V8 is made to abort, each time by another module. */
 const aborts = 5;
+/** How soon a server must serve again. */
+const backGoal: MeasuredGoal = {
+  what: "from the failed call to serving, median",
+  most: 1_000,
+  unit: "ms",
+  quietMachine: true,
+};
 /** The switch that lets the modules past the validator: tables of so many entries are what V8 aborts on. */
 const admitting = ["--limit", "maxTableEntries=10000000", "--limit", "maxRecordExecutionMs=60000"];
 /** Calls of one module until it is in quarantine: where other modules ran as well, all are on probation first. */
@@ -46,21 +55,23 @@ export async function aborting({ records }: FaultOrder): Promise<string> {
   let attack = Promise.resolve();
   const figures = await streamNumbered(leat, "kept", {
     records: part,
-    onDelivered: (delivered) => {
+    onDelivered: async (delivered) => {
       if ((moments[next] ?? Number.POSITIVE_INFINITY) > delivered) return;
-      const name = names[next++] ?? "";
-      attack = attack.then(async () => {
-        calls += await abortUntilHeld(server, name, backMs);
+      // One at a time, and none when the stream is over already.
+      await attack;
+      attack = abortUntilHeld(server, names[next++] ?? "", backMs).then((count) => {
+        calls += count;
       });
     },
   });
   await attack;
+  if (next < aborts) throw new Error(`only ${next} of ${aborts} modules were called`);
   await checkDeadLetters(server, figures.deadLetterIds, Math.floor(part / 1_000));
-  const sorted = backMs.toSorted((a, b) => a - b);
+  requireGoal(backGoal, median(backMs));
   return (
-    `${sorted.length} aborts by ${aborts} modules in ${calls} calls, each in quarantine after at most ${maxCalls}; ${part} records beside ` +
+    `${backMs.length} aborts by ${aborts} modules in ${calls} calls, each in quarantine after at most ${maxCalls}; ${part} records beside ` +
     `them each delivered once and in order, ${pace(part, figures)}; from the failed call to serving median ` +
-    `${Math.round(sorted[sorted.length >> 1] ?? 0)} ms, at most ${Math.round(sorted.at(-1) ?? 0)} ms`
+    `${Math.round(median(backMs))} ms, at most ${Math.round(Math.max(...backMs))} ms`
   );
 }
 
@@ -70,7 +81,7 @@ function variantOf(wasm: Uint8Array, name: string): Uint8Array {
   return Uint8Array.from([...wasm, ...section(0, [text.length, ...text])]);
 }
 
-/** Calls the module until it is refused. @returns how many calls that took */
+/** Calls the module until it is refused. @returns how many calls that took. @throws Error when it has not aborted V8 at all */
 async function abortUntilHeld(server: Supervised, name: string, backMs: number[]): Promise<number> {
   for (let call = 1; call <= maxCalls; call++) {
     // A channel of its own: the stream's may be waiting before it connects again.
@@ -80,7 +91,10 @@ async function abortUntilHeld(server: Supervised, name: string, backMs: number[]
       () => undefined,
       (error: unknown) => error,
     );
-    if (refused instanceof LeatCallError && refused.reason === "MODULE_QUARANTINED") return call - 1;
+    if (refused instanceof LeatCallError && refused.reason === "MODULE_QUARANTINED") {
+      if (call === 1) throw new Error(`${name} is in quarantine, and has aborted nothing`);
+      return call - 1;
+    }
     const diedMs = performance.now();
     await until(() => server.starts() > starts, "the server is back");
     backMs.push(performance.now() - diedMs);

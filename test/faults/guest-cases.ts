@@ -5,7 +5,7 @@
  */
 
 import { Leat, text } from "@leat/sdk";
-import { type FaultOrder, nothingHeld } from "./process-cases.ts";
+import { type FaultOrder, happened, nothingHeld } from "./process-cases.ts";
 import { serve } from "./serve-guests.ts";
 
 /** What a record of `marked` begins with, and the code with which it fails. Each costs its instance, and some their worker. */
@@ -43,9 +43,11 @@ export async function workerLoss({ random, records }: FaultOrder): Promise<strin
   }
   if (delivered !== part) throw new Error(`${delivered} of ${part} records were delivered`);
   if (server.pid() !== pid) throw new Error("the server process was started again");
+  const stopped = await stoppedWorkers(leat);
+  happened(stopped, 1, "workers stopped");
   await nothingHeld(server);
   const seconds = (performance.now() - startMs) / 1_000;
-  return `${bad.size} records looped, trapped, recursed and took memory among ${part}, and ${await stoppedWorkers(leat)} workers were stopped: each has its code, all others were delivered in order, in ${seconds.toFixed(1)} s`;
+  return `${bad.size} records looped, trapped, recursed and took memory among ${part}, and ${stopped} workers were stopped: each has its code, all others were delivered in order, in ${seconds.toFixed(1)} s`;
 }
 
 async function stoppedWorkers(leat: Leat): Promise<number> {

@@ -6,11 +6,14 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Leat } from "@leat/sdk";
+import { type MeasuredGoal, requireGoal } from "../bench/goals.ts";
+import { median } from "../bench/statistics.ts";
 import type { Random } from "../fuzz/random.ts";
 import { until } from "../kit/until.ts";
+import { type Inspector, inspectable, openInspector } from "../soak/inspected.ts";
 import { startCuttingProxy } from "./cutting-proxy.ts";
 import { failEvery, type NumberedFigures, streamNumbered } from "./numbered-stream.ts";
-import { holdingsOf, type Supervised, startSupervised } from "./supervised.ts";
+import { type Supervised, startSupervised } from "./supervised.ts";
 
 /** How much to do. */
 export interface FaultOrder {
@@ -47,25 +50,31 @@ export async function kills({ random, records, kills: count }: FaultOrder): Prom
     (a, b) => a - b,
   );
   const backMs: number[] = [];
-  const waiting: Promise<void>[] = [];
   let next = 0;
+  let killing = Promise.resolve();
   const figures = await streamNumbered(leat, "kept", {
     records,
-    onDelivered: (delivered) => {
-      const moment = moments[next];
-      if (moment === undefined || moment > delivered || server.starts() < next + 1) return;
+    onDelivered: async (delivered) => {
+      if ((moments[next] ?? Number.POSITIVE_INFINITY) > delivered) return;
+      // Moments may come close upon each other, and a server that is not back cannot be killed.
+      await killing;
       next++;
-      waiting.push(killOnce(server, random.below(20), next + 1).then((ms) => void backMs.push(ms)));
+      killing = killOnce(server, random.below(20), next + 1).then((ms) => void backMs.push(ms));
     },
   });
-  await Promise.all(waiting);
+  await killing;
+  happened(next, count, "kills");
   await checkDeadLetters(server, figures.deadLetterIds, Math.floor(records / failEvery));
-  const sorted = backMs.toSorted((a, b) => a - b);
   return (
     `${next} kills under ${records} records: each delivered once and in order, ${figures.deadLetterIds.length} dead letters ` +
-    `and none twice, ${pace(records, figures)}; from kill to serving median ${Math.round(sorted[sorted.length >> 1] ?? 0)} ms, ` +
-    `at most ${Math.round(sorted.at(-1) ?? 0)} ms; longest gap in results ${Math.round(figures.longestGapMs)} ms`
+    `and none twice, ${pace(records, figures)}; from kill to serving median ${Math.round(median(backMs))} ms, ` +
+    `at most ${Math.round(Math.max(...backMs))} ms; longest gap in results ${Math.round(figures.longestGapMs)} ms`
   );
+}
+
+/** A case that passes without its fault has shown nothing. @throws Error when the fault came less often than it must */
+export function happened(times: number, least: number, what: string): void {
+  if (times < least) throw new Error(`the fault did not happen: ${times} ${what} of at least ${least}`);
 }
 
 /** Kills the server process a little later. @returns how long it took until the next one served, in milliseconds */
@@ -115,6 +124,7 @@ export async function cuts({ random, records }: FaultOrder): Promise<string> {
   await using leat = new Leat(proxy.address);
   const part = Math.ceil(records / 4);
   const figures = await streamNumbered(leat, "plain", { records: part, padding: "-".repeat(100) });
+  happened(proxy.cuts(), 1, "connections cut");
   await nothingHeld(server);
   return `${proxy.cuts()} connections cut under ${part} records: each delivered once and in order, ${pace(part, figures)}`;
 }
@@ -125,6 +135,7 @@ export async function stalls({ random, records }: FaultOrder): Promise<string> {
   await using leat = new Leat(server.serve.address);
   const part = Math.ceil(records / 4);
   const moments = Array.from({ length: 3 }, () => random.between(1, part - 1)).toSorted((a, b) => a - b);
+  let stops = 0;
   const figures = await streamNumbered(leat, "plain", {
     records: part,
     onDelivered: async (delivered) => {
@@ -132,23 +143,38 @@ export async function stalls({ random, records }: FaultOrder): Promise<string> {
       moments.shift();
       const pid = server.pid() ?? 0;
       process.kill(pid, "SIGSTOP");
+      stops++;
       await delay(random.between(200, 1_500));
       process.kill(pid, "SIGCONT");
     },
   });
+  happened(stops, 3, "stops");
   await nothingHeld(server);
-  return `the server stopped 3 times under ${part} records: each delivered once and in order, ${pace(part, figures)}`;
+  return `the server stopped ${stops} times under ${part} records: each delivered once and in order, ${pace(part, figures)}`;
 }
+
+/** What the server may hold for a reader that does not keep up: its window of batches, and what HTTP/2 takes of them. */
+const heldGoal: MeasuredGoal = {
+  what: "what the server can reach more while a reader is slow",
+  most: 16,
+  unit: "MiB",
+  quietMachine: false,
+};
 
 /** A caller takes results slowly while another one streams at full speed. */
 export async function slowReader({ records }: FaultOrder): Promise<string> {
-  await using server = await serve();
+  await using server = await startSupervised({
+    modules: { program: "program" },
+    pipelines,
+    env: inspectable,
+  });
+  using inspector = await openInspector(server.pid() ?? 0, () => server.serve.stderr());
   await using leat = new Leat(server.serve.address);
   await using slow = new Leat(server.serve.address);
   const part = Math.ceil(records / 4);
   const padding = "-".repeat(1_000);
   const quiet = await streamNumbered(leat, "plain", { records: part });
-  const before = holdingsOf(server.pid() ?? 0).rssMiB;
+  const before = await reachableMiB(leat, inspector);
   const stop = new AbortController();
   let slowly = 0;
   const crawl = streamNumbered(slow, "plain", {
@@ -163,14 +189,25 @@ export async function slowReader({ records }: FaultOrder): Promise<string> {
     if (!stop.signal.aborted) throw error;
   });
   const beside = await streamNumbered(leat, "plain", { records: part });
-  const grownMiB = holdingsOf(server.pid() ?? 0).rssMiB - before;
+  // However short that was: by now the slow one's window is full.
+  await until(() => slowly >= 1_000, "the slow reader has begun");
+  const grownMiB = (await reachableMiB(leat, inspector)) - before;
   stop.abort();
   await crawl;
   await nothingHeld(server);
+  requireGoal(heldGoal, grownMiB);
   return (
     `a reader took ${slowly} records of 1 KB while another took ${part}: ${pace(part, beside)} beside it, ` +
-    `${pace(part, quiet)} alone; the server grew by ${grownMiB} MiB`
+    `${pace(part, quiet)} alone; the server could reach ${grownMiB.toFixed(1)} MiB more than before`
   );
+}
+
+/** JavaScript's objects on the server's main thread, and what they hold outside of the heap, with the garbage collected. */
+async function reachableMiB(leat: Leat, inspector: Inspector): Promise<number> {
+  await inspector.collectGarbage();
+  const { snapshot } = await leat.metrics.metrics({});
+  const { heapUsedBytes = 0n, externalBytes = 0n } = snapshot?.process ?? {};
+  return Number(heapUsedBytes + externalBytes) / 2 ** 20;
 }
 
 /** Everything that was admitted is given back. */

@@ -9,7 +9,7 @@ import { Leat, LeatCallError } from "@leat/sdk";
 import { until } from "../kit/until.ts";
 import { guest } from "../kit/wat.ts";
 import { failEvery, streamNumbered } from "./numbered-stream.ts";
-import { checkDeadLetters, type FaultOrder, pace, serve } from "./process-cases.ts";
+import { checkDeadLetters, type FaultOrder, happened, pace, serve } from "./process-cases.ts";
 import type { Supervised } from "./supervised.ts";
 
 /** As often as the smaller cases kill: in full, a fifth of the kills under the long stream. */
@@ -58,6 +58,8 @@ export async function startKills({ random, records, kills }: FaultOrder): Promis
     },
   });
   await busy;
+  happened(count - moments.length, count, "kills");
+  happened(early, 1, "servers killed before they served");
   await checkDeadLetters(server, figures.deadLetterIds, Math.floor(part / failEvery));
   return (
     `${count} servers were killed under ${part} records, and each one after it too, ${early} of them before they served: ` +
@@ -93,6 +95,7 @@ export async function loadKills({ random, kills }: FaultOrder): Promise<string> 
   const { modules } = await leat.modules.listModules({});
   const there = modules.map(({ name }) => name).filter((name) => name.startsWith("loaded-"));
   const missing = [...acknowledged].filter((name) => !there.includes(name));
+  happened(acknowledged.size, 1, "loads acknowledged");
   if (missing.length > 0) throw new Error(`modules whose load was acknowledged are gone: ${missing}`);
   for (const name of there) await leat.transform({ modules: [name] }, []);
   return (
@@ -153,6 +156,7 @@ export async function replayKills({ random, kills }: FaultOrder): Promise<string
       await killed;
     }
   }
+  happened(told, 1, "letters run again");
   await checkDeadLetters(server, ids, letters);
   return `${rounds(kills)} kills while ${letters} dead letters were run again, ${told} times in all: each is there, and none twice`;
 }

@@ -11,7 +11,16 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Leat } from "@leat/sdk";
 import { failEvery, streamNumbered } from "./numbered-stream.ts";
-import { checkDeadLetters, type FaultOrder, nothingHeld, pace, pipelines, serve } from "./process-cases.ts";
+import {
+  checkDeadLetters,
+  type FaultOrder,
+  happened,
+  nothingHeld,
+  pace,
+  pipelines,
+  serve,
+} from "./process-cases.ts";
+import { Skipped } from "./skipped.ts";
 import { startSupervised } from "./supervised.ts";
 
 const run = promisify(execFile);
@@ -44,7 +53,8 @@ async function mountSmallDisk(): Promise<SmallDisk | undefined> {
 /** The disk of the dead letters fills up under a stream, and has room again later. */
 export async function fullDisk({ records }: FaultOrder): Promise<string> {
   await using disk = await mountSmallDisk();
-  if (disk === undefined) return "left out: mounting a small disk takes rights that this user does not have";
+  if (disk === undefined)
+    throw new Skipped("mounting a small disk takes rights that this user does not have");
   await using server = await startSupervised({
     modules: { program: "program" },
     pipelines,
@@ -106,6 +116,7 @@ stages:
         throw new Error(`failures: ${told}`);
       retried++;
     }
+    happened(jumps(), 1, "jumps");
     await nothingHeld(server);
     return (
       `${jumps()} jumps of an hour, there and back, under ${part} records: each delivered once and in order, no dead letter lost, ` +

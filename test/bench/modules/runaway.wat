@@ -1,9 +1,11 @@
 ;; Guest ABI 1. Returns every batch as it came, but loops for ever on a record whose value begins with
-;; the byte 1 (a plain loop) or 2 (a loop of 30 MB memory.fill), neither of which is in the fixtures.
+;; the byte 1 (a plain loop), 2 (a loop of 30 MB memory.fill), 3 (a loop of memory.copy over all the memory that the
+;; limits admit) or 4 (a loop of table.fill over the largest table that they do), none of which is in the fixtures.
 (module
   (import "leat" "begin_record" (func $begin_record (param i32)))
   ;; 16 MiB for the batch, 30 MB to fill.
   (memory (export "memory") 768)
+  (table $table 1 funcref)
   (global $at (mut i32) (i32.const 0))
 
   (func (export "leat_alloc") (param $size i32) (result i32)
@@ -44,6 +46,21 @@
       (then
         (loop $for_ever
           (memory.fill (i32.const 16777216) (i32.const 1) (i32.const 30000000))
+          (br $for_ever))))
+    (if (i32.eq (local.get $first) (i32.const 3))
+      (then
+        (drop (memory.grow (i32.const 256)))
+        (loop $for_ever
+          (memory.copy
+            (i32.const 1)
+            (i32.const 0)
+            (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 1)))
+          (br $for_ever))))
+    (if (i32.eq (local.get $first) (i32.const 4))
+      (then
+        (drop (table.grow $table (ref.null func) (i32.const 99999)))
+        (loop $for_ever
+          (table.fill $table (i32.const 0) (ref.null func) (table.size $table))
           (br $for_ever)))))
 
   (func (export "leat_transform") (param $start i32) (param $length i32) (result i64)
