@@ -5,9 +5,6 @@ import { defineConfig } from "vitest/config";
 // Each file of tests has a process, and most start threads and processes: they all read the same sources.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/tests", import.meta.url));
 
-/** Suites that run only when asked for by name, each as `vitest run --project NAME`. */
-const onRequest = ["test/faults/**", "test/fuzz/**", "test/soak/**", "test/bench/**"];
-
 export default defineConfig({
   test: {
     // Processes, not threads: the tests set V8 flags and start worker threads of their own.
@@ -24,7 +21,7 @@ export default defineConfig({
         test: {
           name: "main",
           include: ["{proto,sdk,server,guest,test}/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "**/dist/**", ...onRequest],
+          exclude: ["**/node_modules/**", "**/dist/**"],
           globalSetup: ["./test/repository/examples-setup.ts"],
         },
       },

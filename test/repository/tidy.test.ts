@@ -4,6 +4,7 @@ import { join, posix } from "node:path";
 import { describe, expect, test } from "vitest";
 import { catalogue, recordFailureCodes } from "../../server/errors.ts";
 import { defaultLimits } from "../../server/limits.ts";
+import config from "../../vitest.config.ts";
 import { layerProblem } from "./layers.ts";
 import { root } from "./root.ts";
 import { isTest, repositoryFiles, sourceFiles, textOf } from "./source-files.ts";
@@ -122,6 +123,17 @@ describe("files", () => {
     expect(found).toEqual([]);
   });
 
+  test("of tests are all run", () => {
+    const run = (path: string): boolean =>
+      projects.some(({ include, exclude }) => {
+        const matches = (patterns: readonly string[]) =>
+          patterns.some((each) => posix.matchesGlob(path, each));
+        return matches(include) && !matches(exclude);
+      });
+    expect(projects).not.toEqual([]);
+    expect(repositoryFiles.filter((path) => /\.test\.\w+$/.test(path) && !run(path))).toEqual([]);
+  });
+
   test("skip no test for good, and suppress no lint without a reason", () => {
     expect(
       linesWith(
@@ -181,6 +193,17 @@ describe("documentation", () => {
       );
     expect(broken).toEqual([]);
   });
+});
+
+/** What a project of the runner runs. */
+interface TestFiles {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+const projects: readonly TestFiles[] = (config.test?.projects ?? []).map((project) => {
+  const { test } = project as { test?: Partial<TestFiles> };
+  return { include: test?.include ?? [], exclude: test?.exclude ?? [] };
 });
 
 /** Whether a file is neither a test nor one of the repository's own scripts. */
