@@ -24,15 +24,15 @@ interface Field {
   readonly wireType: number;
 }
 
-function readVarint(bytes: Uint8Array, at: number): { value: number; end: number } {
+function readVarint(bytes: Uint8Array, at: number): { value: number; end: number; whole: boolean } {
   let value = 0;
   let end = at;
   for (let scale = 1; end < bytes.length && end < at + 10; scale *= 128) {
     const byte = bytes[end++] ?? 0;
     value += (byte & 0x7f) * scale;
-    if (byte < 0x80) break;
+    if (byte < 0x80) return { value, end, whole: true };
   }
-  return { value, end };
+  return { value, end, whole: false };
 }
 
 /** The fields of what may be a message; where it is none, what was read up to there. */
@@ -44,6 +44,7 @@ function fieldsOf(bytes: Uint8Array): Field[] {
     const content = readVarint(bytes, tag.end);
     const fixed = wireType === 1 ? 8 : wireType === 5 ? 4 : 0;
     if (wireType === 3 || wireType === 4 || wireType > 5) break;
+    if (!tag.whole || (fixed === 0 && !content.whole)) break;
     const contentStart = wireType === 2 ? content.end : tag.end;
     const end = wireType === 2 ? content.end + content.value : wireType === 0 ? content.end : tag.end + fixed;
     if (end > bytes.length) break;
@@ -110,13 +111,25 @@ export function mutateMessage(random: Random, message: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A message without the fields at its top that should be messages and are none. */
-export function withoutMistyped(bytes: Uint8Array): Uint8Array {
+/** The wire types that fields should have, by their numbers; those of a message inside, its fields'. */
+export interface WireTypes {
+  readonly [field: number]: number | WireTypes;
+}
+
+/** A message without the fields that have another wire type than they should. Fields that are not named are kept. */
+export function withoutMistyped(bytes: Uint8Array, types: WireTypes): Uint8Array {
   const fields = fieldsOf(bytes);
   const readEnd = fields.at(-1)?.end ?? 0;
-  const kept = fields.filter(({ wireType }) => wireType === 2);
-  return Buffer.concat([
-    ...kept.map(({ start, end }) => bytes.subarray(start, end)),
-    bytes.subarray(readEnd),
-  ]);
+  const kept = fields.flatMap(({ start, contentStart, end, wireType }) => {
+    const type = types[Math.floor(readVarint(bytes, start).value / 8)] ?? wireType;
+    if (wireType !== (typeof type === "number" ? type : 2)) return [];
+    if (typeof type === "number") return [bytes.subarray(start, end)];
+    const inner = withoutMistyped(bytes.subarray(contentStart, end), type);
+    return [
+      bytes.subarray(start, readVarint(bytes, start).end),
+      Uint8Array.from(varint(inner.length)),
+      inner,
+    ];
+  });
+  return Buffer.concat([...kept, bytes.subarray(readEnd)]);
 }

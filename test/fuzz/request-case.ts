@@ -130,7 +130,7 @@ export function checkSame(sent: RecordBatch, { batch, fanout, failures }: Transf
 /** What protobuf-es reads. It refuses a field with another wire type than it should have, which others skip as unknown. */
 function decodedOrNothing(bytes: Uint8Array): TransformRequest | undefined {
   try {
-    return fromBinary(TransformRequestSchema, withoutMistyped(bytes));
+    return fromBinary(TransformRequestSchema, withoutMistyped(bytes, { 1: 2, 2: 2 }));
   } catch {
     return undefined;
   }
