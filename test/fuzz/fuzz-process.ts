@@ -4,6 +4,7 @@
  * @module
  */
 
+import { connectCase } from "./connect-case.ts";
 import { type FuzzCase, FuzzFailure, type FuzzOrder, progressFile, runCase } from "./fuzz-case.ts";
 import { inspectCase, loadCase } from "./module-cases.ts";
 import { requestCase } from "./request-case.ts";
@@ -15,6 +16,7 @@ const cases = {
   load: loadCase,
   signatures: signatureCase,
   requests: requestCase,
+  connect: connectCase,
   streams: streamCase,
 };
 

@@ -1,5 +1,5 @@
 /**
- * Attacks the server with broken modules, signatures, requests and streams: `npm run test:fuzz`.
+ * Attacks the server with broken modules, signatures, requests on both doors and streams: `npm run test:fuzz`.
  *
  * Each case runs in a process of its own. When that dies or hangs, a file tells at which try, and the line to
  * replay it is printed.
@@ -21,6 +21,7 @@ const fullCounts = {
   load: 100_000,
   signatures: 1_000_000,
   requests: 1_000_000,
+  connect: 100_000,
   streams: 100_000,
 };
 type CaseName = keyof typeof fullCounts;

@@ -4,10 +4,14 @@
  * @module
  */
 
+import type { ServiceError } from "@grpc/grpc-js";
 import { exampleNames } from "@leat/examples";
-import { LeatError } from "../../server/errors.ts";
+import type { TransformResult } from "@leat/proto";
+import { LeatCallError } from "@leat/sdk";
+import { catalogue, isHostCode, LeatError } from "../../server/errors.ts";
 import { resolveLimits, wasmPageBytes } from "../../server/limits.ts";
 import { inspectModule } from "../../server/module/inspect.ts";
+import { callFailure } from "../kit/call-error.ts";
 import { moduleBytes } from "../kit/modules.ts";
 import { request, valuesOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
@@ -137,7 +141,7 @@ function importsFor(module: WebAssembly.Module): WebAssembly.Imports {
   return imports;
 }
 
-/** LoadModule's way, warm-up in a worker and all, but for keeping the module. */
+/** LoadModule's way, warm-up in a worker and all. What is taken runs some records, and is unloaded again. */
 export async function loadCase(seed: number): Promise<FuzzCase> {
   const seeds = await seedModules();
   const kit = await startTestServer({
@@ -146,23 +150,83 @@ export async function loadCase(seed: number): Promise<FuzzCase> {
   });
   return {
     lanes: 1,
-    attempt: (index) => loadOnce(kit, mutateModule(new Random(seed, index), seeds)),
+    attempt: (index) => loadOnce(kit, mutateModule(new Random(seed, index), seeds), `${index}`),
     checkHealth: () => checkUppercase(kit),
     [Symbol.asyncDispose]: () => kit[Symbol.asyncDispose](),
   };
 }
 
-async function loadOnce({ server }: TestServer, wasm: Uint8Array<ArrayBuffer>): Promise<string> {
-  const load = { name: "fuzzed", version: "1", wasm, sampleConfigJson: "", dryRun: true };
+async function loadOnce(kit: TestServer, wasm: Uint8Array<ArrayBuffer>, version: string): Promise<string> {
+  const load = { name: fuzzed, version, wasm, sampleConfigJson: "", dryRun: false };
   try {
-    await server.registry.load(load);
+    await kit.server.registry.load(load);
   } catch (error) {
     if (!(error instanceof LeatError)) throw error;
     if (!error.reason.startsWith("MODULE_")) throw error;
     return error.reason;
   }
-  if (!WebAssembly.validate(wasm)) throw new Error("a module was taken that V8 refuses");
-  return "taken";
+  try {
+    if (!WebAssembly.validate(wasm)) throw new Error("a module was taken that V8 refuses");
+    return `taken, ${await runOnce(kit)}`;
+  } finally {
+    await kit.leat.modules.unloadModule({ reference: `${fuzzed}@${version}` });
+  }
+}
+
+/** The name of each module, and of its pipeline. */
+const fuzzed = "fuzzed";
+const values = ["ma", "", "\n\x06broken"];
+
+/** Runs some records through the module that was loaded last. @returns what became of them */
+async function runOnce(kit: TestServer): Promise<string> {
+  try {
+    await kit.put(fuzzed, [fuzzed]);
+  } catch (error) {
+    return `not put: ${reasonOf(error)}`;
+  }
+  try {
+    const result = await kit.raw.transform(request(fuzzed, ...values), { timeoutMs: 20_000 });
+    return judgeAccount(result, values.length);
+  } catch (error) {
+    return `not run: ${reasonOf(error)}`;
+  } finally {
+    await kit.leat.pipelines.deletePipeline({ name: fuzzed });
+  }
+}
+
+/** The reason of a refusal, which must be in the catalogue and the module's fault. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error) || (!(error instanceof LeatCallError) && !("metadata" in error))) throw error;
+  const { reason, message } = error instanceof LeatCallError ? error : callFailure(error as ServiceError);
+  if (!Object.hasOwn(catalogue, reason) || reason === "INTERNAL" || reason === "DEADLINE_EXCEEDED")
+    throw new Error(`${reason}: ${message}`, { cause: error });
+  return reason;
+}
+
+/** What of a result accounts for its inputs. */
+type Account = Pick<TransformResult, "batch" | "fanout" | "failures">;
+
+/**
+ * Each input is accounted for: failed once, with a code, or by the outputs that its fanout counts.
+ *
+ * @returns the codes, for the reader
+ * @throws Error that says what is not
+ */
+export function judgeAccount({ batch, fanout, failures }: Account, inputs: number): string {
+  const counts = fanout.length === 0 ? new Array<number>(inputs).fill(1) : fanout;
+  if (counts.length !== inputs) throw new Error(`a fanout of ${counts.length} for ${inputs} records`);
+  const failed = new Set<number>();
+  for (const { index, code } of failures) {
+    if (index >= inputs || failed.has(index)) throw new Error(`a failure of record ${index}, once too often`);
+    if (code === "") throw new Error(`record ${index} failed without a code`);
+    if (counts[index] !== 0) throw new Error(`record ${index} failed and gave ${counts[index]} records`);
+    failed.add(index);
+  }
+  const outputs = counts.reduce((sum, count) => sum + count, 0);
+  const records = batch?.records.length ?? 0;
+  if (outputs !== records) throw new Error(`a fanout of ${counts.join(" ")} for ${records} records`);
+  const host = failures.map(({ code }) => (isHostCode(code) ? code : "a code of its own"));
+  return failures.length === 0 ? "all ran" : [...new Set(host)].toSorted().join(", ");
 }
 
 /** The server still does what it is there for. */
