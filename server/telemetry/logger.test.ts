@@ -1,7 +1,9 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { leatError } from "../errors.ts";
+import { defaultLimits } from "../limits.ts";
 import { createLogger, type LoggerOptions, traceFields } from "./logger.ts";
 
 function logged(use: (log: ReturnType<typeof createLogger>) => void, options: LoggerOptions = {}) {
@@ -57,6 +59,37 @@ describe("the log", () => {
     ]);
     expect(stdout).toBe("");
     expect(stderr.trimEnd().split("\n").at(-1)).toContain('"line":499');
+  });
+
+  test("keeps no more than its bound for a stderr that nobody reads, and goes on when it is read", async () => {
+    const module = JSON.stringify(new URL("./logger.ts", import.meta.url).href);
+    const lines = 500;
+    const program = `
+      import { createLogger } from ${module};
+      const log = createLogger();
+      const text = "x".repeat(100_000);
+      for (let line = 0; line < ${lines}; line++) log.info({ line }, text);
+      console.log("all said");
+    `;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ended = once(child, "close");
+    // Said while nobody reads stderr: the log has not held it up.
+    expect(String(await once(child.stdout, "data"))).toBe("all said\n");
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    expect(await ended).toEqual([0, null]);
+    // A pipe has room of its own, and a line may be on its way there.
+    expect(stderr.length).toBeLessThan(defaultLimits.maxWaitingLogBytes + 2 * 2 ** 20);
+    const kept = stderr
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { line: number }).line);
+    expect(kept[0]).toBe(0);
+    expect(kept.length).toBeLessThan(lines / 10);
   });
 
   test("shows no secret", () => {
