@@ -142,17 +142,22 @@ export async function replayKills({ random, kills }: FaultOrder): Promise<string
   let told = 0;
   for (let round = 0; round < rounds(kills); round++) {
     await using leat = new Leat(server.serve.address);
-    const killed = delay(random.between(5, 150)).then(() => killAndWait(server));
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    // Every other time at any moment, before the first letter as well.
+    if (round % 2 === 1) begin();
+    const killed = begun.then(() => delay(random.between(5, 150))).then(() => killAndWait(server));
     try {
       for (;;)
         for await (const { result } of leat.deadLetters.replayDeadLetters({ filter: { pipeline: "kept" } })) {
           if (result?.failures[0]?.code !== "refused") throw new Error("a letter did not fail as before");
           told++;
+          begin();
         }
     } catch (error) {
       // The connection broke, as it must.
       if (!(error instanceof LeatCallError)) throw error;
     } finally {
+      begin();
       await killed;
     }
   }
