@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:http2";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import {
@@ -57,6 +59,27 @@ describe("one port speaks to all", () => {
 
   test("a page over HTTP/1.1", async () => {
     expect((await fetch(`${kit.url}/readyz`)).status).toBe(200);
+  });
+
+  test("the figures in pieces, whose length a HEAD tells, over both versions of HTTP", async () => {
+    const page = await fetch(`${kit.url}/metrics`);
+    const text = await page.text();
+    expect(page.headers.get("content-length")).toBe(String(Buffer.byteLength(text)));
+    const head = await fetch(`${kit.url}/metrics`, { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+    expect(Number(head.headers.get("content-length"))).toBeGreaterThan(0);
+
+    const session = connect(kit.url);
+    for (const method of ["GET", "HEAD"]) {
+      const request = session.request({ ":method": method, ":path": "/metrics" });
+      const [headers] = await once(request, "response");
+      const body = Buffer.concat(await request.toArray());
+      const told = Number(headers["content-length"]);
+      expect([headers[":status"], body.length]).toEqual([200, method === "GET" ? told : 0]);
+      expect(told).toBeGreaterThan(0);
+    }
+    session.close();
+    await once(session, "close");
   });
 
   test("an error in the middle of a stream of responses keeps its reason", async () => {
