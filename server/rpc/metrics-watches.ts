@@ -18,6 +18,17 @@ const maxIntervalMs = 60_000;
 /** How many times as long as all watchers' snapshots took a watcher rests: with the messages that are made of them they take about a tenth of the main thread. */
 const restPerSnapshot = 20;
 
+/**
+ * How long a watcher rests between two snapshots, in milliseconds.
+ *
+ * @param intervalMs - what it asked for
+ * @param tookMs - how long its last snapshot took
+ * @param open - how many watch
+ */
+export function restMs(intervalMs: number, tookMs: number, open: number): number {
+  return Math.max(intervalMs, tookMs * open * restPerSnapshot);
+}
+
 /** All watchers of a server's figures. */
 export class MetricsWatches {
   readonly #limits: Readonly<Pick<Limits, "maxMetricsWatches">>;
@@ -77,8 +88,9 @@ export class MetricsWatches {
         const snapshot = this.#snapshot(pipeline);
         const tookMs = this.#clock.nowMs() - beganMs;
         yield snapshot;
-        const restMs = Math.max(interval, tookMs * this.#open * restPerSnapshot);
-        await delay(restMs, undefined, { signal: ended, ref: false }).catch(() => undefined);
+        await delay(restMs(interval, tookMs, this.#open), undefined, { signal: ended, ref: false }).catch(
+          () => undefined,
+        );
       }
     } finally {
       this.#open--;
