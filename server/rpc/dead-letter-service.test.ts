@@ -18,6 +18,9 @@ import { encode } from "../../test/kit/raw-client.ts";
 import { request, valuesOf } from "../../test/kit/records.ts";
 import { holdingLimits, startTestServer, type TestServer } from "../../test/kit/test-server.ts";
 import { until } from "../../test/kit/until.ts";
+import { leatError } from "../errors.ts";
+import { resolveLimits } from "../limits.ts";
+import { Backlog } from "../pool/backlog.ts";
 
 type Letters = Leat["deadLetters"];
 
@@ -30,8 +33,12 @@ beforeAll(async () => {
   kit = await startTestServer({
     http: true,
     limits: { maxReplaysInFlight: 4 },
-    modules: { program: "program", marked: "marked" },
-    pipelines: { kept: [{ module: "program", onFailure: OnFailure.DEAD_LETTER }] },
+    modules: { program: "program", marked: "marked", brittle: "program" },
+    pipelines: {
+      kept: [{ module: "program", onFailure: OnFailure.DEAD_LETTER }],
+      nervous: [{ module: "brittle", breaker: { faults: 1, window: 1, openMs: 200, probes: 1 } }],
+      stubborn: [{ module: "brittle", breaker: { faults: 1, window: 1, openMs: 61_000, probes: 1 } }],
+    },
   });
 });
 
@@ -216,6 +223,54 @@ describe("a replay", () => {
     });
   });
 
+  test("that ends at its first letter leaves those that ran behind it and were not told of", async () => {
+    await keep("program", "x", "a1", "b2", "c3");
+    const { stats, deadLetters } = kit.server;
+    const before = stats.pipeline("program").recordsOut;
+    using _ = vi.spyOn(deadLetters, "recordReplay").mockImplementationOnce(async () => {
+      await until(() => stats.pipeline("program").recordsOut === before + 3, "the others have run");
+      throw leatError("STORE_UNAVAILABLE", { problem: "of a test" });
+    });
+    const run = all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "program" } }));
+    await expect(run).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    expect(await left()).toEqual(["program-0", "program-1", "program-2", "program-3"]);
+  });
+
+  test("that cannot remove a letter says so, after it has told of it", async () => {
+    await keep("program", "a1", "b2");
+    const { deadLetters } = kit.server;
+    using _ = vi
+      .spyOn(deadLetters, "remove")
+      .mockRejectedValueOnce(leatError("STORE_UNAVAILABLE", { problem: "of a test" }));
+    const told: string[] = [];
+    const run = (async () => {
+      const filter = { pipeline: "program" };
+      for await (const { id } of kit.leat.deadLetters.replayDeadLetters({ filter })) told.push(id);
+    })();
+    await expect(run).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    expect(told).toEqual(["program-0", "program-1"]);
+    expect(await left()).toEqual(["program-0"]);
+  });
+
+  test("waits where the queue is too long, and for a breaker as long as it is worth it", async () => {
+    await keep("program", "a1");
+    using expected = vi
+      .spyOn(Backlog.prototype, "expectedMs")
+      .mockReturnValueOnce(resolveLimits({}).maxQueueDelayMs + 1);
+    const replayOf = (pipeline: string) =>
+      all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline } }));
+    expect(await replayOf("program")).toMatchObject([{ id: "program-0", removed: true }]);
+    expect(expected.mock.calls.length).toBeGreaterThan(1);
+    for (const pipeline of ["nervous", "stubborn"]) {
+      await keep(pipeline, "a1");
+      await kit.raw.transform(request(pipeline, "t"));
+      if (pipeline === "nervous")
+        expect(await replayOf(pipeline)).toMatchObject([{ id: "nervous-0", removed: true }]);
+      else await expect(replayOf(pipeline)).rejects.toMatchObject({ reason: "BREAKER_OPEN" });
+    }
+    expect(await left()).toEqual(["stubborn-0"]);
+  });
+
   test("without a condition is refused, as are pages and references that are none", async () => {
     const { deadLetters } = kit.leat;
     const refused = { reason: "REQUEST_INVALID" };
@@ -247,6 +302,28 @@ describe("a replay", () => {
     call.on("data", (bytes: Buffer) => ids.push(fromBinary(ReplayDeadLettersResponseSchema, bytes).id));
     await ended;
     expect(ids).toEqual(Array.from({ length: 300 }, (_, n) => `program-${n}`));
+  });
+
+  test("that is cancelled at its first letter leaves those that came through behind it", async () => {
+    const limits = { ...holdingLimits, maxWorkers: 2 };
+    const modules = { marked: "marked", program: "program" } as const;
+    await using held = await startTestServer({ limits, modules });
+    const { deadLetters, stats } = held.server;
+    const timeMs = Date.now();
+    const letters = ["~", "a1", "b2", "c3"].map((value, n) => {
+      const pipeline = n === 0 ? "marked" : "program";
+      return draft(`${n}`, { pipeline, timeMs: timeMs + n, record: recordOf(value) });
+    });
+    await deadLetters.write(letters);
+    const abort = new AbortController();
+    const call = { filter: { stage: "redact" } };
+    const run = all(held.leat.deadLetters.replayDeadLetters(call, { signal: abort.signal }));
+    const failed = expect(run).rejects.toThrow(/abort|cancel/i);
+    await until(() => stats.pipeline("program").recordsOut === 3, "the others have run");
+    abort.abort();
+    await failed;
+    await held.idle();
+    expect((await held.leat.deadLetters.listDeadLetters({})).total).toBe(4n);
   });
 
   test("that is cancelled stops what is under way, and leaves letters as they were", async () => {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { once } from "node:events";
 import {
   create,
   type DescMessage,
@@ -181,6 +180,19 @@ function gathering(
   };
 }
 
+/** Sends a message. Resolves when it has left, which it does as its receiver reads: whoever gives the next one knows by that. */
+function send(
+  call: ServerWritableStream<Buffer, Message>,
+  message: Message,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  call.write(message, () => resolve());
+  return promise.finally(() => signal.removeEventListener("abort", abort));
+}
+
 function streaming(
   statuses: Statuses,
   context: MakeContext,
@@ -193,7 +205,7 @@ function streaming(
     const { signal } = abort;
     const run = async (): Promise<void> => {
       for await (const response of handler(call.request, context(signal, call))) {
-        if (!call.write(create(output, response as Message))) await once(call, "drain", { signal });
+        await send(call, create(output, response as Message), signal);
       }
       call.end();
     };

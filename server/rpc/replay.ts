@@ -26,14 +26,21 @@ import { startTransform } from "./transform-call.ts";
 const recordsTag = (1 << 3) | 2;
 /** How a pipeline is called that a call made of a chain of modules. */
 const inlinePrefix = "inline:";
-/** How long a letter waits when the queue is full and does not say. */
-const queueFullMs = 100;
+/** What a refusal of a letter's batch means: come again later. */
+const waitReasons: ReadonlySet<string> = new Set(["QUEUE_FULL", "QUEUE_TOO_LONG"]);
+/** How long a letter waits when a refusal does not say. */
+const defaultWaitMs = 100;
+/** How long a letter waits at most, in all, for a breaker to let calls through. */
+const maxBreakerWaitMs = 60_000;
 
 /**
  * Runs letters again, oldest first, and tells what became of each in that order. Reads and runs no further ahead of
  * its caller than `maxReplaysInFlight`.
  *
- * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, STORE_UNAVAILABLE, DRAINING: letters not told of are as they were
+ * A letter whose record came through is removed when the caller comes for the next one, and so has taken what is told of it: who
+ * stops early is told of a letter twice rather than never.
+ *
+ * @throws LeatError PIPELINE_NOT_FOUND, MODULE_NOT_FOUND, BREAKER_OPEN, STORE_UNAVAILABLE, DRAINING: letters not told of are still there
  */
 export async function* replay(
   engine: Engine,
@@ -46,6 +53,17 @@ export async function* replay(
   const left = new AbortController();
   const either = AbortSignal.any([signal, left.signal]);
   const underWay: Promise<ReplayDeadLettersResponse>[] = [];
+  const removals: Promise<unknown>[] = [];
+  const tellFirst = async function* (): AsyncGenerator<ReplayDeadLettersResponse, void, undefined> {
+    const response = await (underWay[0] as (typeof underWay)[number]);
+    underWay.shift();
+    yield response;
+    if (!response.removed || signal.aborted) return;
+    const removal = engine.deadLetters.remove([response.id]);
+    removal.catch(() => undefined);
+    removals.push(removal);
+    if (removals.length >= engine.limits.maxReplaysInFlight) await removals.shift();
+  };
   try {
     for await (const letter of engine.deadLetters.read(filter, limit || Number.POSITIVE_INFINITY)) {
       if (signal.aborted) return;
@@ -53,18 +71,13 @@ export async function* replay(
       // Told when its turn comes, unless the caller has gone by then.
       run.catch(() => undefined);
       underWay.push(run);
-      const [first] = underWay;
-      if (first === undefined || underWay.length < engine.limits.maxReplaysInFlight) continue;
-      yield await first;
-      underWay.shift();
+      if (underWay.length >= engine.limits.maxReplaysInFlight) yield* tellFirst();
     }
-    for (let next = underWay[0]; next !== undefined; next = underWay[0]) {
-      yield await next;
-      underWay.shift();
-    }
+    while (underWay.length > 0) yield* tellFirst();
+    await Promise.all(removals);
   } finally {
     left.abort();
-    await Promise.allSettled(underWay);
+    await Promise.allSettled([...underWay, ...removals]);
   }
 }
 
@@ -78,32 +91,38 @@ async function replayOne(
   const { deadLetters } = engine;
   const { id } = letter;
   const result = await runAlone(engine, target, batchOf(letter.record), signal);
-  let removed = false;
   if (result.failures.length > 0) {
     const attempts = Math.max(1, ...result.failures.map((failure) => failure.attempts));
     const there = await deadLetters.recordReplay(id, attempts);
     for (const failure of result.failures) failure.deadLetterId = there ? id : "";
-  } else if (!keep) {
-    removed = (await deadLetters.remove([id])) > 0;
   }
-  return create(ReplayDeadLettersResponseSchema, { id, result, removed });
+  return create(ReplayDeadLettersResponseSchema, {
+    id,
+    result,
+    removed: result.failures.length === 0 && !keep,
+  });
 }
 
-/** Runs one batch, and waits for room where the queue is full. */
+/** Runs one batch, and waits for room where there is none, and for a while where a breaker is open. */
 async function runAlone(
   engine: Engine,
   target: Target,
   bytes: Buffer,
   signal: AbortSignal,
 ): Promise<TransformResult> {
+  let breakerWaitMs = 0;
   for (;;) {
     try {
       return await runOnce(engine, target, bytes, signal);
     } catch (error) {
       // Why it was cancelled is told by its signal: a deadline, say.
       if (signal.aborted) throw signal.reason;
-      if (!(error instanceof LeatError) || error.reason !== "QUEUE_FULL") throw error;
-      await delay(error.retryAfterMs ?? queueFullMs, undefined, { signal });
+      if (!(error instanceof LeatError)) throw error;
+      const waitMs = error.retryAfterMs ?? defaultWaitMs;
+      if (error.reason === "BREAKER_OPEN") breakerWaitMs += Math.max(waitMs, defaultWaitMs);
+      else if (!waitReasons.has(error.reason)) throw error;
+      if (breakerWaitMs > maxBreakerWaitMs) throw error;
+      await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }

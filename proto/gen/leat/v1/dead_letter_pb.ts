@@ -383,7 +383,7 @@ export type ReplayDeadLettersResponse = Message<"leat.v1.ReplayDeadLettersRespon
   result?: TransformResult | undefined;
 
   /**
-   * Whether the letter was removed.
+   * Whether the letter is removed, now that this is told.
    *
    * @generated from field: bool removed = 3;
    */
@@ -474,9 +474,12 @@ export const DeadLetterService: GenService<{
   },
   /**
    * Runs letters through a pipeline again and sends back what became of each. A letter whose record comes through is
-   * removed; one that fails again stays, with its attempts counted up.
+   * removed once this was sent; one that fails again stays, with its attempts counted up. Letters run oldest
+   * first, and are told of in that order. When the call ends early, those that were not told of are still there, and the last ones
+   * that were may be, too: they are told of again by the next replay.
    *
-   * Errors: NOT_FOUND (unknown pipeline or module), INVALID_ARGUMENT (a filter that selects nothing by construction).
+   * Errors: NOT_FOUND (unknown pipeline or module), INVALID_ARGUMENT (a filter that selects nothing by construction),
+   * UNAVAILABLE (the server is draining, or a breaker stays open).
    *
    * @generated from rpc leat.v1.DeadLetterService.ReplayDeadLetters
    */
