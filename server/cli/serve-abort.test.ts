@@ -65,6 +65,23 @@ function restarts(server: ServeProcess): number {
 }
 
 describe("a module that makes V8 abort", patience, () => {
+  test("is quarantined also where the data folder cannot be written, and from there on once it can", async () => {
+    const data = await mkdtemp(join(folder, "data-"));
+    const book = join(data, "quarantine.json");
+    // In the way of whoever writes the book, the superuser included.
+    await mkdir(`${book}.next`);
+    {
+      await using server = await serve("--data", data);
+      await using leat = new Leat(server.address);
+      await expect(leat.transform("aborter", [{ value: "!" }])).rejects.toThrow();
+      expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
+      expect(server.stderr()).toMatch(/the quarantine cannot be written: EISDIR.*\n.* is kept in .* until/);
+      await expect(leat.transform("steady", [{ value: "a" }])).resolves.toBeDefined();
+      await rm(`${book}.next`, { recursive: true });
+    }
+    expect(JSON.parse(await readFile(book, "utf8"))).toMatchObject({ modules: [{ strikes: 1 }] });
+  });
+
   test("is quarantined when it ran alone, and the server serves all others", async () => {
     await using server = await serve();
     await using leat = new Leat(server.address);

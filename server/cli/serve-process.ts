@@ -85,12 +85,11 @@ function tell(message: FromServer): void {
 
 async function startServing(given: ConfigStart, before: ServerStart): Promise<LeatServer> {
   const { resolved: config } = given;
-  const supervision = {
-    ledger: join(before.folder, "crash-ledger"),
-    quarantine: join(config.dataFolder ?? before.folder, "quarantine.json"),
-  };
+  const ledger = join(before.folder, "crash-ledger");
+  const quarantine = join(config.dataFolder ?? before.folder, "quarantine.json");
+  const supervision = { ledger, quarantine: before.quarantine ?? quarantine };
   const { maxRestarts, restartWindowMs } = config.limits;
-  tell({ type: "starting", ...supervision, maxRestarts, restartWindowMs, standby: config.standby });
+  tell({ type: "starting", ledger, quarantine, maxRestarts, restartWindowMs, standby: config.standby });
   const logger = createLogger({
     level: config.logLevel,
     maxWaitingBytes: config.limits.maxWaitingLogBytes,

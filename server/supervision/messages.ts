@@ -8,6 +8,8 @@
 export interface ServerStart {
   /** A folder for files that need not outlive the supervisor. */
   readonly folder: string;
+  /** The book of modules in quarantine, while its own place cannot be written; undefined where it can. */
+  readonly quarantine: string | undefined;
   /** The port that an earlier process took for gRPC, where any free one will do. */
   readonly grpcPort: number | undefined;
   /** The same for HTTP. */
@@ -27,7 +29,7 @@ export interface Starting {
   readonly type: "starting";
   /** The crash ledger. */
   readonly ledger: string;
-  /** The book of modules in quarantine. */
+  /** The own place of the book of modules in quarantine. */
   readonly quarantine: string;
   /** The limits of that name. */
   readonly maxRestarts: number;

@@ -13,7 +13,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { systemClock } from "../clock.ts";
 import { readLedger } from "./ledger-format.ts";
 import type { FromServer, ServerStart, Starting, ToServer } from "./messages.ts";
-import { judge } from "./quarantine-book.ts";
+import { type Book, judge } from "./quarantine-book.ts";
 import { readBook, writeBook } from "./quarantine-file.ts";
 import { isAbort, type RestartLimits, RestartPolicy } from "./restart-policy.ts";
 
@@ -51,6 +51,9 @@ export class Supervisor {
   /** What the process said when it began. */
   #began: Starting | undefined;
   #limits: RestartLimits = { maxRestarts: 0, restartWindowMs: 0 };
+  /** Where the book of modules in quarantine is, while its own place cannot be written. */
+  #bookElsewhere: string | undefined;
+  #folder = "";
   #ports: Pick<ServerStart, "grpcPort" | "httpPort"> = { grpcPort: undefined, httpPort: undefined };
 
   constructor(parts: SupervisorParts) {
@@ -80,6 +83,7 @@ export class Supervisor {
   async run(): Promise<number> {
     // Only this user may write there: what is compiled is code.
     const folder = mkdtempSync(join(tmpdir(), "leat-"));
+    this.#folder = folder;
     try {
       for (;;) {
         const ended = await this.#runOnce(folder);
@@ -88,6 +92,7 @@ export class Supervisor {
       }
     } finally {
       await this.#dismissStandby();
+      this.#putBookBack();
       rmSync(folder, { recursive: true, force: true });
     }
   }
@@ -96,7 +101,10 @@ export class Supervisor {
     this.#began = undefined;
     const child = this.#takeStandby() ?? this.#parts.start(cacheIn(folder));
     this.#child = child;
-    const serve: ToServer = { type: "serve", start: { folder, ...this.#ports } };
+    const serve: ToServer = {
+      type: "serve",
+      start: { folder, quarantine: this.#bookElsewhere, ...this.#ports },
+    };
     // When it has ended already, its exit tells.
     child.send(serve, () => {});
     let servingSinceMs: number | undefined;
@@ -184,13 +192,46 @@ export class Supervisor {
     const { ledger, quarantine } = this.#began;
     const rows = readLedger(ledger);
     if (rows.length === 0) return false;
-    const { book, problem } = readBook(quarantine, systemClock);
+    const { book, problem } = readBook(this.#bookElsewhere ?? quarantine, systemClock);
     if (problem !== undefined) this.#parts.say(`${problem}; the quarantine begins anew`);
     const verdict = judge(book, rows, signal, systemClock.nowMs());
-    writeBook(quarantine, verdict.book, systemClock);
+    if (!this.#keepBook(quarantine, verdict.book)) return false;
     for (const digest of verdict.quarantined) this.#parts.say(`${digest} is in quarantine`);
     for (const digest of verdict.suspected) this.#parts.say(`${digest} is on probation`);
     return true;
+  }
+
+  /**
+   * Writes the book in its own place or, where the disk is full or cannot be written, in the supervisor's folder, from
+   * where the next process has it. @returns whether it is written
+   */
+  #keepBook(own: string, book: Book): boolean {
+    for (const path of new Set([own, join(this.#folder, "quarantine.json")])) {
+      try {
+        writeBook(path, book, systemClock);
+        if (path !== own)
+          this.#parts.say(`the quarantine is kept in ${path} until its own place can be written`);
+        this.#bookElsewhere = path === own ? undefined : path;
+        return true;
+      } catch (error) {
+        this.#parts.say(
+          `the quarantine cannot be written: ${error instanceof Error ? error.message : error}`,
+        );
+      }
+    }
+    return false;
+  }
+
+  /** The supervisor's folder ends with it: what was kept there goes to its own place, if that can be written now. */
+  #putBookBack(): void {
+    const own = this.#began?.quarantine;
+    if (own === undefined || this.#bookElsewhere === undefined) return;
+    const { book } = readBook(this.#bookElsewhere, systemClock);
+    try {
+      writeBook(own, book, systemClock);
+    } catch (error) {
+      this.#parts.say(`the quarantine is lost: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }
 
