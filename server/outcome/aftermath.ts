@@ -164,14 +164,16 @@ export class Aftermath {
 
   #finishIfDone(): void {
     if (this.#timers.size > 0 || this.#running.size > 0) return;
-    this.#keepLetters().then(
-      () => {
-        if (!this.#job.settled) this.#parts.answer(this.#job, writeParts(this.#inputs));
-      },
-      (error) => {
-        if (!this.#job.settled) this.#job.settle(LeatError.from(error));
-      },
-    );
+    this.#keepLetters()
+      .then(() => writeParts(this.#inputs))
+      .then(
+        (result) => {
+          if (!this.#job.settled) this.#parts.answer(this.#job, result);
+        },
+        (error) => {
+          if (!this.#job.settled) this.#job.settle(LeatError.from(error));
+        },
+      );
   }
 
   /** Keeps what failed for good; a failure whose letter cannot be kept goes to the caller without an id. */

@@ -211,6 +211,57 @@ test("an answer may fail each of its inputs, and records that they were split in
   expect(readOf(1, mostFailures(few) + 1)).toThrow(WireError);
 });
 
+describe("a result for the caller", () => {
+  const outgoing = (bytes: Uint8Array, inputs: number) => {
+    const cursor = new Cursor();
+    const view = new ResultView();
+    cursor.reset(bytes, 0, bytes.length);
+    readOutgoing(cursor, inputs, bounds, view);
+    return view;
+  };
+  const failure = { code: "bad", message: "é", stage: "s", attempts: 2, retryable: true };
+  const ofTwo = (...indexes: number[]) =>
+    Buffer.concat([
+      Buffer.from([0x0a, 0x02, 0x0a, 0x00, 0x12, 0x02, 0x00, 0x01]),
+      ...indexes.map((index) => encodeFailure({ ...failure, index })),
+    ]);
+
+  test("is what hosts write: an input may fail several times, and have outputs all the same", () => {
+    const view = outgoing(ofTwo(0, 0, 1), 2);
+    expect(view.records).toBe(1);
+    expect(view.failures.map(({ index, code }) => [index, code])).toEqual([
+      [0, "bad"],
+      [0, "bad"],
+      [1, "bad"],
+    ]);
+  });
+
+  test("has its parts in order", () => {
+    expect(() => outgoing(ofTwo(1, 0), 2)).toThrow("failures out of order");
+    const late = Buffer.concat([ofTwo(0), Buffer.from([0x0a, 0x00])]);
+    expect(() => outgoing(late, 2)).toThrow("field 1 out of order");
+  });
+
+  test("is nothing that others could not decode", () => {
+    const whole = ofTwo(0);
+    const random = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(random, (changes) => {
+        const bytes = Uint8Array.from(whole);
+        for (const [at, value] of changes) bytes[at] = value;
+        try {
+          outgoing(bytes, 2);
+        } catch (error) {
+          expect(error).toBeInstanceOf(WireError);
+          return;
+        }
+        expect(() => fromBinary(TransformResultSchema, bytes)).not.toThrow();
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
+
 describe("writing a result", () => {
   test("gives what other libraries decode, in the size that was foretold", () => {
     fc.assert(

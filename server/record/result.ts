@@ -114,8 +114,9 @@ export function mostFailures({ maxResultRecords }: Pick<ResultBounds, "maxResult
 }
 
 /**
- * Reads a result as a pipeline gives it to the caller, and checks that every input is accounted for. Unlike a guest's, an
- * input that a stage has split may have outputs and failures, also several.
+ * Reads a result as a pipeline gives it to the caller, and checks that it is one that a host writes: every input is accounted
+ * for, there is no field beside those, and whoever decodes it can. Unlike a guest's, an input that a stage has split may have
+ * outputs and failures, also several.
  *
  * @throws WireError when anything is amiss, ResultTooLargeError when there is too much of it
  */
@@ -124,14 +125,23 @@ export function readOutgoing(cursor: Cursor, inputs: number, bounds: ResultBound
   view.failures.length = 0;
   view.reserve(inputs);
   let fanouts = 0;
+  let last = 0;
+  let previous = 0;
   const end = cursor.end;
   while (cursor.position < end) {
     const tag = cursor.tag();
+    // In the order of their numbers, and but for failures once.
+    if (tag < last || (tag === last && tag !== failuresTag))
+      throw new WireError(`field ${tag >>> 3} out of order`);
+    last = tag;
     if (tag === batchTag) readBatch(cursor, bounds, view);
     else if (tag === packedFanoutTag) fanouts = readPackedFanout(cursor, inputs, view, fanouts);
-    else if (tag === failuresTag && view.failures.length < Math.max(inputs, mostFailures(bounds)))
-      view.failures.push(readFailure(cursor, inputs, bounds, view.failures.length));
-    else throw new WireError(`field ${tag >>> 3} of a result`);
+    else if (tag === failuresTag && view.failures.length < Math.max(inputs, mostFailures(bounds))) {
+      const failure = readFailure(cursor, inputs, bounds, view.failures.length, checkHostField);
+      if (failure.index < previous) throw new WireError("failures out of order");
+      previous = failure.index;
+      view.failures.push(failure);
+    } else throw new WireError(`field ${tag >>> 3} of a result`);
   }
   let outputs = 0;
   for (let index = 0; index < fanouts; index++) outputs += view.fanout[index] as number;
@@ -186,8 +196,18 @@ function checkAccount(view: ResultView, inputs: number, fanouts: number): void {
   }
 }
 
-/** @param before - how many failures the result had before this one */
-function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds, before: number): GuestFailure {
+/**
+ * @param before - how many failures the result had before this one
+ * @param other - passes over a field that no guest has a say in. The host fills in `stage`, `attempts` and `dead_letter_id`;
+ *   what a guest puts there is ignored
+ */
+function readFailure(
+  cursor: Cursor,
+  inputs: number,
+  bounds: ResultBounds,
+  before: number,
+  other: (cursor: Cursor, tag: number) => void = skipField,
+): GuestFailure {
   const messageBytes = before < bounds.maxFailureMessages ? bounds.maxFailureTextBytes : 0;
   const end = cursor.end;
   cursor.end = cursor.length() + cursor.position;
@@ -213,8 +233,7 @@ function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds, befor
         failure.retryable = cursor.uint32() !== 0;
         break;
       default:
-        // The host fills in `stage`, `attempts` and `dead_letter_id`; what a guest puts there is ignored.
-        cursor.skip(tag);
+        other(cursor, tag);
     }
   }
   cursor.end = end;
@@ -227,6 +246,17 @@ function readFailure(cursor: Cursor, inputs: number, bounds: ResultBounds, befor
 function once(seen: number, field: number): number {
   if ((seen & (1 << field)) !== 0) throw new WireError(`field ${field} of a failure comes twice`);
   return seen | (1 << field);
+}
+
+function skipField(cursor: Cursor, tag: number): void {
+  cursor.skip(tag);
+}
+
+/** Passes over what the worker's side of the host writes into a failure beside what the guest said. */
+function checkHostField(cursor: Cursor, tag: number): void {
+  if (tag === ((4 << 3) | 2)) readText(cursor, 0);
+  else if (tag === ((5 << 3) | 0)) cursor.uint32();
+  else throw new WireError(`field ${tag >>> 3} of a failure`);
 }
 
 function readCode(cursor: Cursor, maxBytes: number): string {

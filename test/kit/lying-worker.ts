@@ -49,6 +49,11 @@ const oneEmpty = Uint8Array.from([0x0a, 0x02, 0x0a, 0x00]);
 /** A result of a batch of no records. */
 const nothing = Uint8Array.from([0x0a, 0x00]);
 
+/** A result of one failed record, whose failure has these bytes. */
+function failed(...failure: readonly number[]): Uint8Array {
+  return Uint8Array.from([0x0a, 0x00, 0x12, 0x01, 0x00, 0x1a, failure.length, ...failure]);
+}
+
 /** What each lie sends. */
 const lies: Readonly<Record<string, (slot: number) => readonly Buffer[]>> = {
   "a frame beyond all bounds": () => [Buffer.from("ffffffff66000000", "hex")],
@@ -58,6 +63,21 @@ const lies: Readonly<Record<string, (slot: number) => readonly Buffer[]>> = {
   "an outcome that there is not": (slot) => [completed(slot, 99, nothing)],
   "a result that loses records": (slot) => [completed(slot, Outcome.result, nothing)],
   "a result that is none": (slot) => [completed(slot, Outcome.result, Buffer.from("nonsense"))],
+  "a result with two batches": (slot) => [
+    completed(slot, Outcome.result, Uint8Array.from([...nothing, ...oneEmpty])),
+  ],
+  "a result with a fanout twice": (slot) => [
+    completed(slot, Outcome.result, Uint8Array.from([...oneEmpty, 0x12, 0x00, 0x12, 0x01, 0x01])),
+  ],
+  "a failed record's stage that is no text": (slot) => [
+    completed(slot, Outcome.result, failed(0x22, 0x01, 0xff)),
+  ],
+  "a failed record's letter, which the server alone knows": (slot) => [
+    completed(slot, Outcome.result, failed(0x3a, 0x01, 0xff)),
+  ],
+  "a failed record with a field that there is not": (slot) => [
+    completed(slot, Outcome.result, failed(0x7a, 0x00)),
+  ],
   "a result beyond its frame": (slot) => [completed(slot, Outcome.result, nothing, 2_000_000_000)],
   "a result of negative length": (slot) => [completed(slot, Outcome.result, nothing, -5)],
   "a single call that must run apart": (slot) => [completed(slot, Outcome.apart, nothing)],
