@@ -1,11 +1,13 @@
 import { copyFileSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { AuditLogs, addEntries, auditChange } from "../../test/kit/audit-logs.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { noTarget } from "./audit-entry.ts";
 import type { AuditLog } from "./audit-log.ts";
+import type { StoreCalls } from "./store-calls.ts";
+import { StoreClient } from "./store-client.ts";
 
 const dayMs = 24 * 3_600_000;
 
@@ -47,6 +49,30 @@ describe("retention", () => {
     await audit.upkeep();
     expect((await audit.verify(undefined)).broken).toBeUndefined();
     expect((await audit.list({}, 10)).entries.length).toBe(2);
+  });
+
+  test("holds up no entry: one that comes while old ones are removed is written with those before it", async () => {
+    const audit = logs.open({ limits: { maxAuditEntries: 10 } });
+    await addEntries(audit, 10);
+    const written: string[] = [];
+    let late: Promise<void> | undefined;
+    const original = StoreClient.prototype.call;
+    using _ = vi.spyOn(StoreClient.prototype, "call").mockImplementation(function (
+      this: StoreClient,
+      name,
+      request,
+      transfer,
+    ) {
+      if (name === "retainAudit") late ??= audit.note(auditChange("late"));
+      if (name === "appendAudit") {
+        const { ended } = request as StoreCalls["appendAudit"]["request"];
+        written.push(...ended.map(({ draft }) => draft.target.name));
+      }
+      return original.call(this, name, request, transfer) as never;
+    });
+    await addEntries(audit, 1, 11);
+    await late;
+    expect(written).toEqual(["m11", "late"]);
   });
 
   test("keeps fewer in memory", async () => {

@@ -246,16 +246,26 @@ export class AuditLog {
   }
 
   #flush(): Promise<void> {
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write();
     return this.#writing;
   }
 
+  /** Ends in the moment in which nothing waits: what comes later begins another run, and does not rely on this one. */
   async #write(): Promise<void> {
     // What else this turn of the event loop brings goes along.
     await Promise.resolve();
-    if (!this.#recovered) await this.#recover();
+    try {
+      if (!this.#recovered) await this.#recover();
+      do {
+        await this.#writeWaiting();
+        if (this.#tooMany()) await this.#retain();
+      } while (this.#waiting.length > 0);
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  async #writeWaiting(): Promise<void> {
     while (this.#waiting.length > 0) {
       const ended = this.#waiting.splice(0, stepEntries);
       try {
@@ -267,7 +277,6 @@ export class AuditLog {
       this.#works();
       for (const { draft } of ended) this.stats.entries[draft.outcome === auditOk ? "ok" : "failed"]++;
     }
-    if (this.#tooMany()) await this.#retain();
   }
 
   async #recover(): Promise<void> {
