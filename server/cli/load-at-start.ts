@@ -18,23 +18,39 @@ import { parseModuleFileName } from "./module/file-name.ts";
 /** What of the configuration says what to load. */
 type StartConfig = Pick<ResolvedConfig, "modulesFolder" | "pipelinesFile" | "limits">;
 
+/** Told what is wrong with a module, a pipeline or all of them, which is left out then. */
+type Skip = (problem: string) => void;
+
 /**
  * Loads the folder of modules, then the file of pipelines.
  *
+ * @param skip - default: what is wrong is thrown
  * @throws ConfigError when the folder or the file cannot be read
  * @throws CommandError for the first module or pipeline that the server refuses
  */
-export async function loadAtStart(registry: StartRegistry, config: StartConfig): Promise<void> {
-  if (config.modulesFolder !== undefined) await loadModules(registry, config.modulesFolder);
-  if (config.pipelinesFile !== undefined) await putPipelines(registry, config.pipelinesFile, config);
+export async function loadAtStart(registry: StartRegistry, config: StartConfig, skip?: Skip): Promise<void> {
+  const { modulesFolder, pipelinesFile } = config;
+  if (modulesFolder !== undefined) await attempt(() => loadModules(registry, modulesFolder, skip), skip);
+  if (pipelinesFile !== undefined)
+    await attempt(() => putPipelines(registry, pipelinesFile, config, skip), skip);
 }
 
-async function loadModules(registry: StartRegistry, folder: string): Promise<void> {
+/** Does a part of the work, of which a mistake concerns nothing else. */
+async function attempt(work: () => Promise<unknown>, skip: Skip | undefined): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (skip === undefined) throw error;
+    skip(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function loadModules(registry: StartRegistry, folder: string, skip: Skip | undefined): Promise<void> {
   const names = await readdir(folder).catch(unreadable("modules", folder));
   // The version that is loaded last is the active one: 1.10.0 comes after 1.9.0.
   const { compare } = new Intl.Collator("en", { numeric: true });
   const files = names.filter((name) => name.endsWith(".wasm")).sort(compare);
-  for (const file of files) {
+  const load = async (file: string): Promise<void> => {
     const path = join(folder, file);
     const wasm = await readFile(path).catch(unreadable("modules", path));
     // Beside the module, as "leat module sign --detached" writes it.
@@ -42,7 +58,7 @@ async function loadModules(registry: StartRegistry, folder: string): Promise<voi
     const signature = names.includes(beside)
       ? await readFile(join(folder, beside)).catch(unreadable("modules", join(folder, beside)))
       : new Uint8Array();
-    const load = {
+    const module = {
       ...parseModuleFileName(file),
       wasm,
       signature,
@@ -50,16 +66,24 @@ async function loadModules(registry: StartRegistry, folder: string): Promise<voi
       dryRun: false,
       whenHeld: "keep" as const,
     };
-    await registry.load(load).catch(refused(shown(path)));
-  }
+    await registry.load(module).catch(refused(shown(path), skip));
+  };
+  for (const file of files) await attempt(() => load(file), skip);
 }
 
-async function putPipelines(registry: StartRegistry, file: string, { limits }: StartConfig): Promise<void> {
+async function putPipelines(
+  registry: StartRegistry,
+  file: string,
+  { limits }: StartConfig,
+  skip: Skip | undefined,
+): Promise<void> {
   const source = await readFile(file, "utf8").catch(unreadable("pipelines", file));
   for (const pipeline of parsePipelines(source, shown(file), limits)) {
-    await registry.revisions
-      .put(create(PipelineSchema, pipeline), { whenHeld: "keep" })
-      .catch(refused(`${shown(file)}: pipeline ${pipeline.name}`));
+    const put = (): Promise<unknown> =>
+      registry.revisions
+        .put(create(PipelineSchema, pipeline), { whenHeld: "keep" })
+        .catch(refused(`${shown(file)}: pipeline ${pipeline.name}`, skip));
+    await attempt(put, skip);
   }
 }
 
@@ -75,8 +99,9 @@ function unreadable(key: string, path: string): (error: Error) => never {
   };
 }
 
-function refused(what: string): (error: unknown) => Promise<never> {
+function refused(what: string, skip: Skip | undefined): (error: unknown) => Promise<never> {
   return async (error) => {
-    throw new CommandError(`${await describeError(error)} (${what}; the server does not start without it)`);
+    const consequence = skip === undefined ? "; the server does not start without it" : "";
+    throw new CommandError(`${await describeError(error)} (${what}${consequence})`);
   };
 }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Leat, text } from "@leat/sdk";
@@ -65,6 +65,36 @@ function restarts(server: ServeProcess): number {
 }
 
 describe("a module that makes V8 abort", patience, () => {
+  test("brings no mistake to light that was made in a file meanwhile: the next process goes on with what served", async () => {
+    const own = await mkdtemp(join(folder, "mistakes-"));
+    await cp(join(folder, "modules"), join(own, "modules"), { recursive: true });
+    const [config, pipelines] = [join(own, "leat.yaml"), join(own, "pipelines.yaml")];
+    await cp(join(folder, "pipelines.yaml"), pipelines);
+    const settings = `data: data\nmodules: modules\npipelines: pipelines.yaml\nworkers: 2\n`;
+    await writeFile(config, `${settings}limits: { maxTableEntries: 10000000, maxBatchRecords: 7 }\n`);
+    await using server = await startServe(["--config", config]);
+    await using leat = new Leat(server.address);
+    const settingOf = async (key: string): Promise<string | undefined> =>
+      (await leat.config.getConfig({})).settings.find((setting) => setting.key === key)?.value;
+    // A good change first, which is what the next process shall have.
+    await writeFile(config, `${settings}limits: { maxTableEntries: 10000000, maxBatchRecords: 8 }\n`);
+    await leat.config.reloadConfig({});
+    await writeFile(config, "workers: many\n");
+    await expect(leat.config.reloadConfig({})).rejects.toThrow(/workers/);
+    await writeFile(join(own, "modules/broken@1.wasm"), "no module");
+    await writeFile(pipelines, "name: steady\nstages: none\n");
+
+    await expect(leat.transform("aborter", [{ value: "!" }])).rejects.toThrow();
+    expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
+    await expect(leat.transform("steady", [{ value: "a" }])).resolves.toBeDefined();
+    expect(await settingOf("limits.maxBatchRecords")).toBe("8");
+    expect(restarts(server)).toBe(1);
+    const said = server.stderr();
+    expect(said).toMatch(/workers.*the configuration cannot be used; the one before it is in force/);
+    expect(said).toMatch(/broken@1\.wasm.*left out at this restart/);
+    expect(said).toMatch(/pipelines\.yaml.*left out at this restart/);
+  });
+
   test("is quarantined also where the data folder cannot be written, and from there on once it can", async () => {
     const data = await mkdtemp(join(folder, "data-"));
     const book = join(data, "quarantine.json");

@@ -8,11 +8,12 @@
 import { rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
+import { ConfigError } from "../config/config-error.ts";
 import { type Address, formatAddress } from "../config/kinds.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { ConfigStart } from "../running-config.ts";
 import { type LeatServer, startServer } from "../server.ts";
-import type { FromServer, ServerStart, ToServer } from "../supervision/messages.ts";
+import type { FromServer, ServedWith, ServerStart, ToServer } from "../supervision/messages.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { serverVersion } from "../version.ts";
 import { exitCodes, reportFailure } from "./failure.ts";
@@ -61,8 +62,19 @@ function requests(): Requests {
   return { serve: serve.promise, drain: drain.promise, close: close.promise, onReload };
 }
 
-/** Reads what the supervisor passed: the configuration's path or nothing, then `key=value`. */
-function readConfig([file, ...settings]: readonly string[]): ConfigStart {
+/** A configuration to serve with. */
+interface ReadConfig extends ConfigStart {
+  /** Why the file was not taken as it is now; undefined where it was. */
+  readonly problem?: string;
+}
+
+/**
+ * Reads what the supervisor passed: the configuration's path or nothing, then `key=value`. A file that was broken while a server ran
+ * has changed nothing then, and must not end it now: it goes on with the text that could last be used.
+ *
+ * @throws ConfigError
+ */
+function readConfig([file, ...settings]: readonly string[], served: ServedWith | undefined): ReadConfig {
   const flags = Object.fromEntries(
     settings.map((setting) => {
       const at = setting.indexOf("=");
@@ -70,7 +82,14 @@ function readConfig([file, ...settings]: readonly string[]): ConfigStart {
     }),
   );
   const sources = { file: file || undefined, env: process.env, flags };
-  return { sources, resolved: resolveConfig(sources) };
+  try {
+    return { sources, resolved: resolveConfig(sources) };
+  } catch (error) {
+    if (!(error instanceof ConfigError) || served === undefined) throw error;
+    const { configText: text } = served;
+    const resolved = resolveConfig({ ...sources, ...(text === undefined ? { file: false } : { text }) });
+    return { sources, resolved, problem: error.message };
+  }
 }
 
 /** The same address again, where an earlier process was free to choose its port. */
@@ -83,7 +102,7 @@ function tell(message: FromServer): void {
   if (process.connected) process.send?.(message);
 }
 
-async function startServing(given: ConfigStart, before: ServerStart): Promise<LeatServer> {
+async function startServing(given: ReadConfig, before: ServerStart): Promise<LeatServer> {
   const { resolved: config } = given;
   const ledger = join(before.folder, "crash-ledger");
   const quarantine = join(config.dataFolder ?? before.folder, "quarantine.json");
@@ -95,6 +114,12 @@ async function startServing(given: ConfigStart, before: ServerStart): Promise<Le
     maxWaitingBytes: config.limits.maxWaitingLogBytes,
   });
   for (const warning of config.warnings) logger.warn(warning);
+  const { problem } = given;
+  if (problem !== undefined)
+    logger.error({ problem }, "the configuration cannot be used; the one before it is in force");
+  // What the data folder has serves on without what is wrong beside it; who starts a server for the first time wants to know.
+  const restored = before.served !== undefined && config.dataFolder !== undefined;
+  const skip = (left: string): void => logger.error({ problem: left }, "left out at this restart");
   const server = await startServer({
     grpcAddress: again(config.grpc, before.grpcPort),
     httpAddress: config.http === undefined ? false : again(config.http, before.httpPort),
@@ -114,12 +139,14 @@ async function startServing(given: ConfigStart, before: ServerStart): Promise<Le
     sampleRatio: config.sampleRatio,
     telemetryEnv: config.telemetryEnv,
     prepare: async (registry) => {
-      await loadAtStart(registry, config);
+      await loadAtStart(registry, config, restored ? skip : undefined);
       // For the next process: one that is killed writes nothing any more, and later it would hold up calls.
       flushCompileCache();
     },
   });
-  tell({ type: "serving", grpcPort: server.grpcPort, httpPort: server.httpPort });
+  const ports = { grpcPort: server.grpcPort, httpPort: server.httpPort };
+  tell({ type: "serving", ...ports, configText: config.text });
+  server.config.onGoodText = (configText) => tell({ type: "configured", configText });
   const grpc = formatAddress({ ...config.grpc, port: server.grpcPort });
   const http = config.http && formatAddress({ ...config.http, port: server.httpPort ?? 0 });
   process.stderr.write(
@@ -134,7 +161,7 @@ async function serve(asked: Requests): Promise<number> {
   const before = await Promise.race([asked.serve, asked.drain, closed]);
   if (typeof before !== "object") return exitCodes.ok;
   const settings = process.argv.slice(2);
-  const served = startServing(readConfig(settings), before).then(async (server) => {
+  const served = startServing(readConfig(settings, before.served), before).then(async (server) => {
     // What is wrong is in the log.
     asked.onReload(() => void server.config.reload().catch(() => undefined));
     await asked.drain;

@@ -85,6 +85,9 @@ export class LiveConfig {
   /** The text of the file when it was last read, also when it was of no use. */
   lastText: string | undefined;
 
+  /** Called with the text of the file each time that it was read again and can be used. */
+  onGoodText: (text: string | undefined) => void = () => {};
+
   /**
    * Reads the file again, the one that there was at the start. What was set by {@link set} is dropped.
    *
@@ -166,6 +169,7 @@ export class LiveConfig {
       });
     this.#inForce = inForce;
     this.#read = next;
+    if (cause === "reload") this.onGoodText(next.text);
     return { changed, needRestart };
   }
 

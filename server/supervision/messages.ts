@@ -4,12 +4,20 @@
  * @module
  */
 
+/** What an earlier process has served with. */
+export interface ServedWith {
+  /** The text of its configuration file when that could last be used; undefined where it had none. */
+  readonly configText?: string | undefined;
+}
+
 /** What the server process is started with. Until it is told, it stands by. */
 export interface ServerStart {
   /** A folder for files that need not outlive the supervisor. */
   readonly folder: string;
   /** The book of modules in quarantine, while its own place cannot be written; undefined where it can. */
   readonly quarantine: string | undefined;
+  /** What an earlier process has served with; undefined where none has served yet. */
+  readonly served: ServedWith | undefined;
   /** The port that an earlier process took for gRPC, where any free one will do. */
   readonly grpcPort: number | undefined;
   /** The same for HTTP. */
@@ -39,11 +47,16 @@ export interface Starting {
 }
 
 /** The server process takes calls. */
-export interface Serving {
+export interface Serving extends ServedWith {
   readonly type: "serving";
   readonly grpcPort: number;
   readonly httpPort: number | undefined;
 }
 
+/** The server process goes on with another configuration. */
+export interface Configured extends ServedWith {
+  readonly type: "configured";
+}
+
 /** What the server process tells the supervisor. */
-export type FromServer = Starting | Serving;
+export type FromServer = Starting | Serving | Configured;

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { systemClock } from "../clock.ts";
 import { readLedger } from "./ledger-format.ts";
-import type { FromServer, ServerStart, Starting, ToServer } from "./messages.ts";
+import type { FromServer, ServedWith, ServerStart, Starting, ToServer } from "./messages.ts";
 import { type Book, judge } from "./quarantine-book.ts";
 import { readBook, writeBook } from "./quarantine-file.ts";
 import { isAbort, type RestartLimits, RestartPolicy } from "./restart-policy.ts";
@@ -54,6 +54,8 @@ export class Supervisor {
   /** Where the book of modules in quarantine is, while its own place cannot be written. */
   #bookElsewhere: string | undefined;
   #folder = "";
+  /** What the last process that served had, for the next one. */
+  #served: ServedWith | undefined;
   #ports: Pick<ServerStart, "grpcPort" | "httpPort"> = { grpcPort: undefined, httpPort: undefined };
 
   constructor(parts: SupervisorParts) {
@@ -103,7 +105,7 @@ export class Supervisor {
     this.#child = child;
     const serve: ToServer = {
       type: "serve",
-      start: { folder, quarantine: this.#bookElsewhere, ...this.#ports },
+      start: { folder, quarantine: this.#bookElsewhere, served: this.#served, ...this.#ports },
     };
     // When it has ended already, its exit tells.
     child.send(serve, () => {});
@@ -114,6 +116,8 @@ export class Supervisor {
         this.#limits = message;
         return;
       }
+      this.#served = { configText: message.configText };
+      if (message.type === "configured") return;
       servingSinceMs = systemClock.nowMs();
       if (this.#began?.standby === true) this.#prepareStandby(folder);
       this.#ports = { grpcPort: message.grpcPort, httpPort: message.httpPort };
