@@ -360,6 +360,11 @@ export class Registry {
     return this.#targets.resolveNow(target);
   }
 
+  /** A target's pipeline with other versions of its modules, beside the one that serves. @throws LeatError as {@link Targets.withVersions} */
+  withVersions(target: Target, versions: readonly string[]): Promise<ServingPipeline> {
+    return this.#targets.withVersions(target, versions);
+  }
+
   /** As {@link resolveNow}, but builds what was not built before. */
   resolve(target: Target | undefined): Promise<ServingPipeline> {
     return this.#targets.resolve(target);

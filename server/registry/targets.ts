@@ -10,6 +10,7 @@ import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { inlineDefinition } from "./inline-definition.ts";
 import { inlineUnderLimits } from "./limit-change.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
+import { parseReference } from "./names.ts";
 import { readStages } from "./pipeline-definition.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
@@ -19,6 +20,13 @@ import type { Turnstile } from "./turnstile.ts";
 
 /** The modules of an inline chain, as they were named and what was meant by that when the call came. */
 type Chain = readonly { readonly reference: string; readonly entry: ModuleEntry }[];
+
+/** The module of a `name@version`. @throws LeatError REQUEST_INVALID where it is none */
+function nameIn(version: string): string {
+  const parsed = parseReference(version);
+  if (parsed.t === "version") return parsed.name;
+  throw leatError("REQUEST_INVALID", { field: "versions", problem: `${version} is no name@version` });
+}
 
 /** Resolves the targets of calls. */
 export class Targets {
@@ -100,6 +108,44 @@ export class Targets {
         return this.#pipelines.serve(stored.definition, spec);
       }),
     );
+  }
+
+  /**
+   * A target's pipeline with other versions of its modules, beside the one that serves. Whoever asks retires it.
+   *
+   * @param versions - as `name@version`, in place of whatever version of that name a stage takes
+   * @throws LeatError REQUEST_INVALID for a version of what the pipeline does not run, or what building it throws
+   */
+  withVersions({ target }: Target, versions: readonly string[]): Promise<ServingPipeline> {
+    return this.#turnstile.run(async () => {
+      const others = new Map(versions.map((version) => [nameIn(version), version]));
+      const unused = new Set(others.keys());
+      const resolve = (reference: string): ModuleEntry => {
+        const parsed = parseReference(reference);
+        const name = parsed.t === "digest" ? this.#modules.resolve(reference).name : parsed.name;
+        unused.delete(name);
+        return this.#modules.resolve(others.get(name) ?? reference);
+      };
+      const { definition, name, where } = this.#definitionOf(target);
+      for (const { module } of definition.stages) resolve(module);
+      for (const missing of unused)
+        throw leatError("REQUEST_INVALID", {
+          field: "versions",
+          problem: `${name} runs no module ${missing}`,
+        });
+      const stages = readStages(definition, this.#parts.limits);
+      return this.#pipelines.makeServing(await this.#preparation.stages(name, stages, where, resolve));
+    });
+  }
+
+  #definitionOf(target: Target["target"]): { definition: Pipeline; name: string; where: string } {
+    if (target.case !== "inline") {
+      const name = target.value ?? "";
+      return { definition: this.#pipelines.get(name).definition, name, where: `pipelines.${name}.stages` };
+    }
+    const { modules } = target.value;
+    const definition = inlineDefinition(modules, (module) => this.#modules.resolve(module).name);
+    return { definition, name: `inline:${modules.join(",")}`, where: "inline.modules" };
   }
 
   /** What waiting mends says nothing about the pipeline, and quarantine speaks for itself. */

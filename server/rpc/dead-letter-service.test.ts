@@ -33,12 +33,8 @@ beforeAll(async () => {
   kit = await startTestServer({
     http: true,
     limits: { maxReplaysInFlight: 4 },
-    modules: { program: "program", marked: "marked", brittle: "program" },
-    pipelines: {
-      kept: [{ module: "program", onFailure: OnFailure.DEAD_LETTER }],
-      nervous: [{ module: "brittle", breaker: { faults: 1, window: 1, openMs: 200, probes: 1 } }],
-      stubborn: [{ module: "brittle", breaker: { faults: 1, window: 1, openMs: 61_000, probes: 1 } }],
-    },
+    modules: { program: "program", marked: "marked" },
+    pipelines: { kept: [{ module: "program", onFailure: OnFailure.DEAD_LETTER }] },
   });
 });
 
@@ -166,6 +162,32 @@ describe("a replay", () => {
     expect(await left()).toEqual(["gone-0", "gone-1"]);
   });
 
+  test("goes through the version of a module that the caller names, while the active one fails", async () => {
+    await kit.load("two-faced", "program", "1");
+    await kit.load("two-faced", "marked", "2");
+    await kit.put("two-faced", ["two-faced"]);
+    const replayWith = (...versions: string[]) =>
+      all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "two-faced" }, versions }));
+    await keep("two-faced", "%1");
+    expect(await replayWith()).toMatchObject([{ removed: false, result: { failures: [{ code: "trap" }] } }]);
+    const [response] = await replayWith("two-faced@1");
+    expect(response?.removed).toBe(true);
+    expect(response?.result && valuesOf(response.result)).toEqual(["1"]);
+    // What serves is the active one still.
+    expect((await kit.raw.transform(request("two-faced", "%1"))).failures).toMatchObject([{ code: "trap" }]);
+
+    const refused = { reason: "REQUEST_INVALID", metadata: { field: "versions" } };
+    await expect(replayWith("program@1")).rejects.toMatchObject(refused);
+    await expect(replayWith("two-faced")).rejects.toMatchObject(refused);
+    await expect(replayWith("two-faced@3")).rejects.toMatchObject({ reason: "MODULE_NOT_FOUND" });
+    const anyPipeline = { filter: { stage: "redact" }, versions: ["two-faced@1"] };
+    await expect(all(kit.leat.deadLetters.replayDeadLetters(anyPipeline))).rejects.toMatchObject(refused);
+
+    await keep("inline:two-faced", "%1");
+    const chain = { filter: { pipeline: "inline:two-faced" }, versions: ["two-faced@1"] };
+    expect(await all(kit.leat.deadLetters.replayDeadLetters(chain))).toMatchObject([{ removed: true }]);
+  });
+
   test("goes through the chain of modules that a call brought along", async () => {
     await keep("inline:program,program", "ab1");
     const [response] = await all(kit.leat.deadLetters.replayDeadLetters({ filter: { stage: "redact" } }));
@@ -252,23 +274,37 @@ describe("a replay", () => {
     expect(await left()).toEqual(["program-0"]);
   });
 
-  test("waits where the queue is too long, and for a breaker as long as it is worth it", async () => {
+  test("waits where the queue is too long", async () => {
     await keep("program", "a1");
     using expected = vi
       .spyOn(Backlog.prototype, "expectedMs")
       .mockReturnValueOnce(resolveLimits({}).maxQueueDelayMs + 1);
-    const replayOf = (pipeline: string) =>
-      all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline } }));
-    expect(await replayOf("program")).toMatchObject([{ id: "program-0", removed: true }]);
+    const run = all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "program" } }));
+    expect(await run).toMatchObject([{ id: "program-0", removed: true }]);
     expect(expected.mock.calls.length).toBeGreaterThan(1);
-    for (const pipeline of ["nervous", "stubborn"]) {
-      await keep(pipeline, "a1");
-      await kit.raw.transform(request(pipeline, "t"));
-      if (pipeline === "nervous")
-        expect(await replayOf(pipeline)).toMatchObject([{ id: "nervous-0", removed: true }]);
-      else await expect(replayOf(pipeline)).rejects.toMatchObject({ reason: "BREAKER_OPEN" });
-    }
-    expect(await left()).toEqual(["stubborn-0"]);
+  });
+
+  test("waits for a breaker, unless that stays open for longer than it is worth", async () => {
+    const once = { faults: 1, window: 1, probes: 1 };
+    await using own = await startTestServer({
+      modules: { program: "program", marked: "marked" },
+      pipelines: {
+        soon: [{ module: "program", breaker: { ...once, openMs: 500 } }],
+        late: [{ module: "marked", breaker: { ...once, openMs: 61_000 } }],
+      },
+    });
+    const replayOf = (pipeline: string) =>
+      all(own.leat.deadLetters.replayDeadLetters({ filter: { pipeline } }));
+    await own.raw.transform(request("soon", "t"));
+    await own.raw.transform(request("late", "%"));
+    const letters = ["soon", "late"].map((pipeline) =>
+      draft(pipeline, { pipeline, timeMs: baseMs, record: recordOf("a") }),
+    );
+    await own.server.deadLetters.write(letters);
+    expect(await replayOf("soon")).toMatchObject([{ id: "soon", removed: true }]);
+    await expect(replayOf("late")).rejects.toMatchObject({ reason: "BREAKER_OPEN" });
+    const { deadLetters } = await own.leat.deadLetters.listDeadLetters({});
+    expect(deadLetters.map(({ id }) => id)).toEqual(["late"]);
   });
 
   test("without a condition is refused, as are pages and references that are none", async () => {

@@ -137,9 +137,12 @@ const deadLetterEffects: EffectsOf<typeof DeadLetterService.method> = {
   listDeadLetters: "reads",
   getDeadLetter: "reads",
   replayDeadLetters: {
-    describe: ({ filter, pipeline }) => ({
+    describe: ({ filter, pipeline, versions }) => ({
       target: lettersOf(filter),
-      detail: selected(filter, pipeline === "" ? [] : [`through ${pipeline}`]),
+      detail: selected(filter, [
+        ...(pipeline === "" ? [] : [`through ${pipeline}`]),
+        ...versions.slice(0, 16).map((version) => `with ${version}`),
+      ]),
     }),
   },
   purgeDeadLetters: {

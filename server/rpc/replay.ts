@@ -16,11 +16,12 @@ import {
   type TransformResult,
   TransformResultSchema,
 } from "@leat/proto";
-import { LeatError } from "../errors.ts";
+import { LeatError, leatError } from "../errors.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { varintSize, writeVarint } from "../record/wire.ts";
 import type { KeptDeadLetter, LetterFilter } from "../store/dead-letter-store.ts";
 import type { Engine } from "./engine.ts";
-import { startTransform } from "./transform-call.ts";
+import { startTransform, type TransformCall } from "./transform-call.ts";
 
 /** `RecordBatch.records`. */
 const recordsTag = (1 << 3) | 2;
@@ -45,11 +46,12 @@ const maxBreakerWaitMs = 60_000;
 export async function* replay(
   engine: Engine,
   filter: LetterFilter,
-  { pipeline, limit, keep }: ReplayDeadLettersRequest,
+  { pipeline, limit, keep, versions }: ReplayDeadLettersRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ReplayDeadLettersResponse, void, undefined> {
   if (pipeline !== "") engine.registry.getPipeline(pipeline);
   const given = pipeline === "" ? undefined : pipelineTarget(pipeline);
+  const other = versions.length === 0 ? undefined : await otherVersions(engine, given, filter, versions);
   const left = new AbortController();
   const either = AbortSignal.any([signal, left.signal]);
   const underWay: Promise<ReplayDeadLettersResponse>[] = [];
@@ -67,7 +69,13 @@ export async function* replay(
   try {
     for await (const letter of engine.deadLetters.read(filter, limit || Number.POSITIVE_INFINITY)) {
       if (signal.aborted) return;
-      const run = replayOne(engine, letter, given ?? ownTarget(letter), keep, either);
+      const run = replayOne(
+        engine,
+        letter,
+        { target: given ?? ownTarget(letter), pipeline: other },
+        keep,
+        either,
+      );
       // Told when its turn comes, unless the caller has gone by then.
       run.catch(() => undefined);
       underWay.push(run);
@@ -78,19 +86,45 @@ export async function* replay(
   } finally {
     left.abort();
     await Promise.allSettled([...underWay, ...removals]);
+    other?.retire();
   }
+}
+
+/** What letters run through. */
+type Through = Pick<TransformCall, "target" | "pipeline">;
+
+/** The most versions of modules that one replay takes in place of others. */
+const maxVersions = 16;
+
+/** The one pipeline of a replay with other versions of its modules. */
+async function otherVersions(
+  engine: Engine,
+  given: Target | undefined,
+  filter: LetterFilter,
+  versions: readonly string[],
+): Promise<ServingPipeline> {
+  const field = "versions";
+  if (versions.length > maxVersions)
+    throw leatError("REQUEST_INVALID", { field, problem: `${versions.length} are more than ${maxVersions}` });
+  const target =
+    given ?? (filter.pipeline === undefined ? undefined : ownTarget({ pipeline: filter.pipeline }));
+  if (target === undefined) {
+    const problem = "name the one pipeline that they are for, in `pipeline` or `filter.pipeline`";
+    throw leatError("REQUEST_INVALID", { field, problem });
+  }
+  return engine.registry.withVersions(target, versions);
 }
 
 async function replayOne(
   engine: Engine,
   letter: KeptDeadLetter,
-  target: Target,
+  through: Through,
   keep: boolean,
   signal: AbortSignal,
 ): Promise<ReplayDeadLettersResponse> {
   const { deadLetters } = engine;
   const { id } = letter;
-  const result = await runAlone(engine, target, batchOf(letter.record), signal);
+  const result = await runAlone(engine, through, batchOf(letter.record), signal);
   if (result.failures.length > 0) {
     const attempts = Math.max(1, ...result.failures.map((failure) => failure.attempts));
     const there = await deadLetters.recordReplay(id, attempts);
@@ -106,14 +140,14 @@ async function replayOne(
 /** Runs one batch, and waits for room where there is none, and for a while where a breaker is open. */
 async function runAlone(
   engine: Engine,
-  target: Target,
+  through: Through,
   bytes: Buffer,
   signal: AbortSignal,
 ): Promise<TransformResult> {
   let breakerWaitMs = 0;
   for (;;) {
     try {
-      return await runOnce(engine, target, bytes, signal);
+      return await runOnce(engine, through, bytes, signal);
     } catch (error) {
       // Why it was cancelled is told by its signal: a deadline, say.
       if (signal.aborted) throw signal.reason;
@@ -129,14 +163,14 @@ async function runAlone(
 
 async function runOnce(
   engine: Engine,
-  target: Target,
+  through: Through,
   bytes: Buffer,
   signal: AbortSignal,
 ): Promise<TransformResult> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<TransformResult>();
   const call = {
-    target,
+    ...through,
     bytes,
     start: 0,
     end: bytes.length,
@@ -168,7 +202,7 @@ function batchOf(record: Uint8Array): Buffer {
 }
 
 /** What a letter's record ran through, as it is now. */
-function ownTarget({ pipeline }: KeptDeadLetter): Target {
+function ownTarget({ pipeline }: Pick<KeptDeadLetter, "pipeline">): Target {
   if (!pipeline.startsWith(inlinePrefix)) return pipelineTarget(pipeline);
   const modules = pipeline.slice(inlinePrefix.length).split(",");
   return create(TargetSchema, { target: { case: "inline", value: { modules } } });

@@ -16,6 +16,8 @@ import type { Engine } from "./engine.ts";
 /** A Transform as either door brings it. */
 export interface TransformCall {
   readonly target: Target | undefined;
+  /** What to run in place of what the target names. Default: that. */
+  readonly pipeline?: ServingPipeline | undefined;
   /** The encoded RecordBatch lies in `[start, end)` of the bytes. */
   readonly bytes: Buffer;
   readonly start: number;
@@ -83,7 +85,7 @@ export function startTransform(
     if (call.replayed === true) job.replayed = true;
   };
   const records = check(engine, call);
-  const pipeline = engine.registry.resolveNow(call.target);
+  const pipeline = call.pipeline ?? engine.registry.resolveNow(call.target);
   if (pipeline !== undefined) run(pipeline);
   else {
     const built = engine.registry.resolve(call.target).then((found) => {
