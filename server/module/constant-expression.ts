@@ -1,11 +1,8 @@
 import type { ByteReader } from "./reader.ts";
-import { refused } from "./value-types.ts";
+import { readNullType, refused } from "./value-types.ts";
 
 /** Operators without immediates: i32 and i64 add, sub, mul (extended constant expressions). */
 const arithmetic: ReadonlySet<number> = new Set([0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e]);
-
-/** Heap types after `ref.null`: func and extern. */
-const nullable: ReadonlySet<number> = new Set([0x70, 0x6f]);
 
 /**
  * Steps over a constant expression, as in globals and in segments, to the byte after its `end`.
@@ -35,12 +32,9 @@ export function skipConstantExpression(reader: ByteReader): void {
       case 0xd2: // ref.func
         reader.u32(what);
         break;
-      case 0xd0: {
-        // ref.null
-        const heapType = reader.byte(what);
-        if (!nullable.has(heapType)) throw refused("typed references", start);
+      case 0xd0: // ref.null
+        readNullType(reader);
         break;
-      }
       case 0xfb:
         throw refused("garbage collection", start);
       case 0xfd: {

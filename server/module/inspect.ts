@@ -4,7 +4,7 @@
  * aborts the process. One pass over the sections bounds every count, refuses features whose
  * objects escape the limits, and lowers the declared maxima of memory and tables.
  *
- * Function bodies are not read beyond their locals; V8 validates them.
+ * Function bodies are stepped through for operators that must not run (`operators.ts`); V8 validates them.
  *
  * @module
  */

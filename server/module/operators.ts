@@ -3,7 +3,9 @@
  *
  * Tail calls are refused: V8's optimised code does not look for a request to stop between them, so a function
  * that tail-calls itself runs on for ever after its worker was terminated, and keeps a core (V8 14.6, measured).
- * An operator that is not known here is refused as well, since what follows it could not be read.
+ * Typed and exception references are refused here as they are in declarations: blocks, nulls and catches make them, too.
+ * An operator that is not known here is refused as well, since what follows it could not be read. For the same
+ * reason types are read with the readers of the declarations, and never skipped as numbers: a typed reference is two.
  *
  * Source of the encodings: WebAssembly core specification 3.0, chapter 5.4, and the exception-handling
  * proposal's former operators, which toolchains still emit.
@@ -12,7 +14,7 @@
  */
 
 import type { ByteReader } from "./reader.ts";
-import { refused } from "./value-types.ts";
+import { readBlockType, readNullType, readValueType, refused } from "./value-types.ts";
 
 /** What follows an operator. */
 const Immediate = {
@@ -20,7 +22,6 @@ const Immediate = {
   /** An index or a number of up to 32 bits. */
   index: 1,
   twoIndexes: 2,
-  /** A signed number, or the type of a block. */
   signed: 3,
   fourBytes: 4,
   eightBytes: 5,
@@ -40,6 +41,12 @@ const Immediate = {
   prefixFe: 12,
   tailCall: 13,
   unknown: 14,
+  blockType: 15,
+  /** `ref.null`: the type of what is not there. */
+  nullType: 16,
+  /** Operators on typed references and exception references. */
+  typedReference: 17,
+  exceptionReference: 18,
 } as const;
 
 const immediates = new Uint8Array(256).fill(Immediate.unknown);
@@ -47,18 +54,19 @@ function set(kind: number, from: number, to = from): void {
   immediates.fill(kind, from, to + 1);
 }
 set(Immediate.none, 0x00, 0x01);
-set(Immediate.signed, 0x02, 0x04);
+set(Immediate.blockType, 0x02, 0x04);
 set(Immediate.none, 0x05);
-set(Immediate.signed, 0x06);
+set(Immediate.blockType, 0x06);
 set(Immediate.index, 0x07, 0x09);
-set(Immediate.none, 0x0a, 0x0b);
+set(Immediate.exceptionReference, 0x0a);
+set(Immediate.none, 0x0b);
 set(Immediate.index, 0x0c, 0x0d);
 set(Immediate.labels, 0x0e);
 set(Immediate.none, 0x0f);
 set(Immediate.index, 0x10);
 set(Immediate.twoIndexes, 0x11);
 set(Immediate.tailCall, 0x12, 0x13);
-set(Immediate.index, 0x14);
+set(Immediate.typedReference, 0x14);
 set(Immediate.tailCall, 0x15);
 set(Immediate.index, 0x18);
 set(Immediate.none, 0x19, 0x1b);
@@ -71,9 +79,10 @@ set(Immediate.signed, 0x41, 0x42);
 set(Immediate.fourBytes, 0x43);
 set(Immediate.eightBytes, 0x44);
 set(Immediate.none, 0x45, 0xc4);
-set(Immediate.signed, 0xd0);
+set(Immediate.nullType, 0xd0);
 set(Immediate.none, 0xd1);
 set(Immediate.index, 0xd2);
+set(Immediate.typedReference, 0xd3, 0xd6);
 set(Immediate.prefixFc, 0xfc);
 set(Immediate.prefixFd, 0xfd);
 set(Immediate.prefixFe, 0xfe);
@@ -109,7 +118,13 @@ function readImmediate(reader: ByteReader, kind: number, start: number): void {
       reader.u32("an index");
       return;
     case Immediate.signed:
-      reader.skipSigned(maxSignedBytes, "a constant or a block's type");
+      reader.skipSigned(maxSignedBytes, "a constant");
+      return;
+    case Immediate.blockType:
+      readBlockType(reader);
+      return;
+    case Immediate.nullType:
+      readNullType(reader);
       return;
     case Immediate.fourBytes:
       reader.skip(4, "a constant");
@@ -124,8 +139,7 @@ function readImmediate(reader: ByteReader, kind: number, start: number): void {
       for (let labels = reader.vectorLength("labels") + 1; labels > 0; labels--) reader.u32("a label");
       return;
     case Immediate.types:
-      for (let types = reader.vectorLength("types"); types > 0; types--)
-        reader.skipSigned(maxSignedBytes, "a type");
+      for (let types = reader.vectorLength("types"); types > 0; types--) readValueType(reader, "a select");
       return;
     case Immediate.catches:
       readCatches(reader);
@@ -134,29 +148,48 @@ function readImmediate(reader: ByteReader, kind: number, start: number): void {
       readBulk(reader, start);
       return;
     case Immediate.prefixFd:
-      readVector(reader);
+      readVector(reader, start);
       return;
     case Immediate.prefixFe:
-      if (reader.u32("an operator") === 3) reader.skip(1, "a fence");
-      else readMemoryArgument(reader);
+      readAtomic(reader, start);
       return;
     case Immediate.tailCall:
       throw refused("a tail call, which cannot be stopped", start);
+    case Immediate.typedReference:
+      throw refused("typed references", start);
+    case Immediate.exceptionReference:
+      throw refused("exception references", start);
     default:
       throw refused(`the operator 0x${(reader.bytes[start] ?? 0).toString(16)}`, start);
   }
 }
 
+/** What an alignment may have: the power of two, up to that of 16 bytes with room to spare, and the bit below. */
+const alignmentBits = 0x4f;
+const namesMemory = 0x40;
+
 /** An alignment, with the index of a memory behind it where its seventh bit says so, and an offset. */
 function readMemoryArgument(reader: ByteReader): void {
-  if ((reader.u32("an alignment") & 0x40) !== 0) reader.u32("an index");
+  const start = reader.offset;
+  const alignment = reader.u32("an alignment");
+  if ((alignment & ~alignmentBits) !== 0)
+    throw reader.malformed(`an alignment is 0x${alignment.toString(16)}`, start);
+  if ((alignment & namesMemory) !== 0) reader.u32("an index");
   reader.skipSigned(maxSignedBytes, "an offset");
 }
 
+/** Catches that leave a reference to the exception. */
+const catchReference = 1;
+const catchAllReference = 3;
+
 function readCatches(reader: ByteReader): void {
-  reader.skipSigned(maxSignedBytes, "a block's type");
+  readBlockType(reader);
   for (let catches = reader.vectorLength("catches"); catches > 0; catches--) {
-    if (reader.byte("a catch") < 2) reader.u32("a tag");
+    const start = reader.offset;
+    const kind = reader.byte("a catch");
+    if (kind > catchAllReference) throw reader.malformed(`a catch has the kind ${kind}`, start);
+    if (kind === catchReference || kind === catchAllReference) throw refused("exception references", start);
+    if (kind === 0) reader.u32("a tag");
     reader.u32("a label");
   }
 }
@@ -171,8 +204,12 @@ function readBulk(reader: ByteReader, start: number): void {
   for (let index = 0; index < indexes; index++) reader.u32("an index");
 }
 
-function readVector(reader: ByteReader): void {
+/** The last vector operator, of the relaxed ones. */
+const lastVector = 0x113;
+
+function readVector(reader: ByteReader, start: number): void {
   const operator = reader.u32("an operator");
+  if (operator > lastVector) throw refused(`the operator 0xfd ${operator}`, start);
   if (operator <= 11 || operator === 92 || operator === 93) readMemoryArgument(reader);
   else if (operator === 12 || operator === 13) reader.skip(16, "a vector");
   else if (operator >= 21 && operator <= 34) reader.skip(1, "a lane");
@@ -180,4 +217,18 @@ function readVector(reader: ByteReader): void {
     readMemoryArgument(reader);
     reader.skip(1, "a lane");
   }
+}
+
+/** `memory.atomic.notify` and the two waits, then from 16 on loads, stores and what is both. */
+const lastWait = 0x02;
+const fence = 0x03;
+const firstAccess = 0x10;
+const lastAccess = 0x4e;
+
+function readAtomic(reader: ByteReader, start: number): void {
+  const operator = reader.u32("an operator");
+  if (operator === fence) reader.skip(1, "a fence");
+  else if (operator <= lastWait || (operator >= firstAccess && operator <= lastAccess))
+    readMemoryArgument(reader);
+  else throw refused(`the operator 0xfe ${operator}`, start);
 }

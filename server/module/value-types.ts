@@ -90,6 +90,32 @@ export function readReferenceType(reader: ByteReader, what: string): string {
   return readTypeOf(referenceTypeByCode, reader, what);
 }
 
+/** The byte of a block that takes and leaves nothing. */
+const emptyBlock = 0x40;
+
+/**
+ * Reads the type of a block: none, a value type that a module may use, or the index of a function type. An index is a
+ * signed number that is not negative; a number that is, other than these types in their one byte, is nothing that a
+ * module needs.
+ */
+export function readBlockType(reader: ByteReader): void {
+  const { bytes, offset, end } = reader;
+  const first = offset < end ? (bytes[offset] as number) : 0;
+  if (first === emptyBlock) reader.offset += 1;
+  else if (first > 0x3f && first < 0x80) readValueType(reader, "a block");
+  else {
+    reader.u32("the type of a block");
+    if (((bytes[reader.offset - 1] as number) & 0x40) !== 0)
+      throw reader.malformed("the type of a block is a negative number", offset);
+  }
+}
+
+/** Reads the type behind `ref.null`: func or extern, in the byte that stands for a reference to it. */
+export function readNullType(reader: ByteReader): void {
+  const offset = reader.offset;
+  if (!referenceTypes.has(reader.byte("the type of a null"))) throw refused("typed references", offset);
+}
+
 function skipTypes(reader: ByteReader, what: string): number {
   const count = reader.vectorLength(what);
   for (let index = 0; index < count; index += 1) readValueType(reader, what);

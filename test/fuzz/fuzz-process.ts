@@ -6,13 +6,14 @@
 
 import { connectCase } from "./connect-case.ts";
 import { type FuzzCase, FuzzFailure, type FuzzOrder, progressFile, runCase } from "./fuzz-case.ts";
-import { inspectCase, loadCase } from "./module-cases.ts";
+import { bodiesCase, inspectCase, loadCase } from "./module-cases.ts";
 import { requestCase } from "./request-case.ts";
 import { signatureCase } from "./signature-case.ts";
 import { streamCase } from "./stream-case.ts";
 
 const cases = {
   inspect: inspectCase,
+  bodies: bodiesCase,
   load: loadCase,
   signatures: signatureCase,
   requests: requestCase,

@@ -18,6 +18,7 @@ import type { FuzzFigures, FuzzOrder } from "./fuzz-case.ts";
 /** The cases, each with the tries of a full run. */
 const fullCounts = {
   inspect: 100_000,
+  bodies: 200_000,
   load: 100_000,
   signatures: 1_000_000,
   requests: 1_000_000,

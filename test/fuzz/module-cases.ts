@@ -16,6 +16,8 @@ import { moduleBytes } from "../kit/modules.ts";
 import { request, valuesOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 import { wat } from "../kit/wat.ts";
+import { checkBoundary, judge } from "./body-oracle.ts";
+import { makeModule } from "./function-bodies.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { mutateModule } from "./module-mutation.ts";
 import { Random } from "./random.ts";
@@ -44,10 +46,28 @@ async function seedModules(): Promise<Uint8Array[]> {
 
 /** Small, so that what escapes them is seen. */
 const limits = resolveLimits({ maxGuestMemoryBytes: 260 * wasmPageBytes, maxTableEntries: 1_000 });
+const bodyLimits = resolveLimits();
 const maxPages = limits.maxGuestMemoryBytes / wasmPageBytes;
 
 /** How long one inspection of a module of some ten KB may take. */
 const maxInspectMs = 2_000;
+
+/** Function bodies made operator by operator, of which it is known what must be refused. */
+export async function bodiesCase(seed: number): Promise<FuzzCase> {
+  return {
+    lanes: 1,
+    attempt: async (index) => {
+      const random = new Random(seed, index);
+      const made = makeModule(random, index % 2 === 0);
+      const outcome = judge(made, bodyLimits);
+      if (outcome === "valid, admitted")
+        checkBoundary(made.bytes, random.between(made.bodyStart, made.bodyEnd - 1), bodyLimits);
+      return outcome;
+    },
+    checkHealth: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
 
 /** `inspectModule`, without a server and without V8's own flags, so that nothing else holds a module back. */
 export async function inspectCase(seed: number): Promise<FuzzCase> {
@@ -55,9 +75,10 @@ export async function inspectCase(seed: number): Promise<FuzzCase> {
   return {
     lanes: 1,
     attempt: async (index) => {
-      const bytes = mutateModule(new Random(seed, index), seeds);
+      const random = new Random(seed, index);
+      const bytes = mutateModule(random, seeds);
       const startMs = performance.now();
-      const outcome = inspectOnce(bytes);
+      const outcome = inspectOnce(bytes, random);
       const tookMs = performance.now() - startMs;
       if (tookMs > maxInspectMs) throw new Error(`${bytes.length} bytes took ${Math.round(tookMs)} ms`);
       return outcome;
@@ -69,7 +90,7 @@ export async function inspectCase(seed: number): Promise<FuzzCase> {
   };
 }
 
-function inspectOnce(bytes: Uint8Array<ArrayBuffer>): string {
+function inspectOnce(bytes: Uint8Array<ArrayBuffer>, random: Random): string {
   const given = bytes.slice();
   const result = inspected(bytes);
   if (Buffer.compare(given, bytes) !== 0) throw new Error("inspection changed the module that it was given");
@@ -78,6 +99,7 @@ function inspectOnce(bytes: Uint8Array<ArrayBuffer>): string {
   if (valid !== WebAssembly.validate(bytes))
     throw new Error(`clamping made a module that was ${valid ? "in" : ""}valid ${valid ? "" : "in"}valid`);
   if (inspectModule(result, limits).clamped !== result) throw new Error("clamping twice changes more");
+  if (valid) checkBoundary(result, random.below(result.length), limits);
   return valid ? growth(result) : "left to V8, which refuses it";
 }
 
