@@ -92,11 +92,19 @@ const nameBytes = Buffer.from(configSchemaSection);
 
 /** Reads the name of a custom section. @returns whether it is that of the schema */
 export function isConfigSchema(reader: ByteReader): boolean {
+  return readSectionName(reader) === configSchemaSection;
+}
+
+/** Longer names of sections mean nothing here. */
+const maxKnownName = 64;
+
+/** Reads the name of a custom section; the empty text for one that is too long to be known. */
+export function readSectionName(reader: ByteReader): string {
   const what = "a custom section's name";
   const length = reader.u32(`the length of ${what}`);
   const start = reader.offset;
   reader.skip(length, what);
-  return length === nameBytes.length && nameBytes.equals(reader.bytes.subarray(start, reader.offset));
+  return length > maxKnownName ? "" : String.fromCharCode(...reader.bytes.subarray(start, reader.offset));
 }
 
 function leb128(value: number): number[] {

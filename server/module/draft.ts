@@ -45,6 +45,8 @@ export class ModuleDraft {
   dataSegments = 0;
   /** The JSON Schema of its configuration; empty where there is none. */
   configSchema = "";
+  /** How far the code section moves, by what changes before it; undefined while there is none. */
+  codeShiftBytes: number | undefined = undefined;
   /** Bodies in the code section. */
   bodyCount = 0;
   /** Replacements inside the section that is being read. */

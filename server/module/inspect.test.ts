@@ -135,6 +135,11 @@ describe("a feature that escapes the limits is refused by name:", () => {
     ],
     ["shared globals", wasm(section(6, 1, 0x7f, 2, 0x41, 0, 0x0b)), "shared globals"],
     ["garbage collection in a global", wasm(section(6, 1, 0x6f, 0, 0xfb, 1, 0, 0x0b)), "garbage collection"],
+    [
+      "a constant that is computed at length",
+      wasm(section(6, 1, 0x7f, 0, 0x41, 0, Array<number[]>(21).fill([0x41, 1, 0x6a]).flat(), 0x0b)),
+      "constant expressions of more than 64 bytes",
+    ],
     ["a null of another heap", wasm(section(6, 1, 0x6f, 0, 0xd0, 0x6e, 0x0b)), "typed references"],
   ])("%s", (_, bytes, feature) => {
     const error = refusal(bytes);
@@ -258,6 +263,12 @@ test("a type with very many parameters is described in a few words", () => {
 test("names from the module cannot write control characters into an error", () => {
   const error = refusal(wasm(section(2, 1, 3, 0x61, 0x1b, 0x0a, 1, 0x62, 2, 0, 1)));
   expect(error.metadata["import"]).toBe("a\\u{1b}\\u{a}.b");
+});
+
+test("a constant expression may have 64 bytes", () => {
+  const steps = Array<number[]>(20).fill([0x41, 1, 0x6a]).flat();
+  const longest = wasm(section(6, 1, 0x7f, 0, 0x41, 0x80, 0, ...steps, 0x0b));
+  expect(WebAssembly.validate(inspectModule(longest, resolveLimits()).clamped)).toBe(true);
 });
 
 test("a module of as many functions as are allowed is accepted", () => {

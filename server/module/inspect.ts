@@ -12,8 +12,9 @@
 import { leatError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { applyPatches, growthOf, type Patch, resizeSection } from "./clamp.ts";
-import { isConfigSchema, readConfigSchema, refuseSchema } from "./config-schema.ts";
+import { configSchemaSection, readConfigSchema, readSectionName, refuseSchema } from "./config-schema.ts";
 import { ModuleDraft, type ModuleExport, type ModuleImport } from "./draft.ts";
+import { keepsBounds, nameSection } from "./name-section.ts";
 import { ByteReader } from "./reader.ts";
 import { type Section, sections } from "./sections.ts";
 
@@ -21,7 +22,7 @@ export type { ModuleExport, ModuleImport } from "./draft.ts";
 
 /** A module that keeps the limits. */
 export interface InspectedModule {
-  /** The module for V8, with lowered maxima. The very bytes that were given, where they kept the limits. */
+  /** The module for V8, with lowered maxima and without names beyond all bounds. The very bytes that were given, where they kept the limits. */
   readonly clamped: Uint8Array;
   readonly imports: readonly ModuleImport[];
   readonly exports: readonly ModuleExport[];
@@ -38,6 +39,7 @@ export interface InspectedModule {
 
 const headerBytes = 8;
 const customSectionId = 0;
+const noBytes = new Uint8Array(0);
 
 /**
  * Inspects a module and clamps it to `limits`.
@@ -54,8 +56,7 @@ export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): Insp
     clamped: applyPatches(bytes, patches),
     imports: draft.imports,
     exports: draft.exports,
-    // Memory and tables, the only sections that change, stand before the code section.
-    codeSectionShiftBytes: growthOf(patches),
+    codeSectionShiftBytes: draft.codeShiftBytes ?? growthOf(patches),
     configSchema: draft.configSchema,
     memory: draft.memory ?? { initialPages: 0, maxPages: 0 },
   };
@@ -102,7 +103,8 @@ function readSections(draft: ModuleDraft): Patch[] {
       if (customSections > draft.limits.maxCustomSections) {
         draft.bound("maxCustomSections", customSections, "custom sections");
       }
-      readCustomSection(reader, draft);
+      if (!readCustomSection(reader, draft))
+        patches.push({ start, end: reader.offset, replacement: noBytes });
       continue;
     }
     const section = sections.get(id);
@@ -112,6 +114,8 @@ function readSections(draft: ModuleDraft): Patch[] {
       throw reader.malformed(`the ${section.name} section follows the ${last.name} section`, start);
     }
     last = section;
+    // What changes from here on does not move the code.
+    if (section.name === "code") draft.codeShiftBytes = growthOf(patches);
     patches.push(...readSection(reader, section, draft));
   }
   checkBodies(reader, draft);
@@ -131,14 +135,23 @@ function readSection(reader: ByteReader, section: Section, draft: ModuleDraft): 
   return [resizeSection(sizeStart, bodyStart, sizeBytes + growthOf(draft.patches)), ...draft.patches];
 }
 
-function readCustomSection(reader: ByteReader, draft: ModuleDraft): void {
+/** @returns whether V8 may have it */
+function readCustomSection(reader: ByteReader, draft: ModuleDraft): boolean {
   const outerEnd = reader.enter(reader.u32("the size of a custom section"), "a custom section");
-  if (isConfigSchema(reader)) {
+  const name = readSectionName(reader);
+  const start = reader.offset;
+  let kept = true;
+  if (name === configSchemaSection) {
     if (draft.configSchema !== "") refuseSchema("#", "the module has more than one");
-    draft.configSchema = readConfigSchema(reader.bytes.subarray(reader.offset, reader.end), draft.limits);
+    draft.configSchema = readConfigSchema(reader.bytes.subarray(start, reader.end), draft.limits);
+  } else if (name === nameSection) {
+    const { end } = reader;
+    kept = keepsBounds(reader, draft.limits.maxFunctions);
+    reader.end = end;
   }
   reader.offset = reader.end;
   reader.leave(outerEnd, "a custom section");
+  return kept;
 }
 
 function checkBodies(reader: ByteReader, draft: ModuleDraft): void {
