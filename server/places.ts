@@ -196,6 +196,8 @@ function poolEvents(
     lost: (worker, crossing, cpuMs) => accounting.lost(worker, crossing, cpuMs),
     room: () => scheduler.room(),
     stopped: (reason, problem) => workerStopped(options, reason, problem),
+    undying: (workers) =>
+      options.logger.error({ workers }, "workers do not end; the process may have to be killed"),
   };
 }
 

@@ -25,6 +25,8 @@ export interface PoolEvents {
   guest(message: GuestLog | GuestCounters): void;
   /** A worker was stopped or died. */
   stopped(reason: StopReason, problem: string): void;
+  /** The pool was closed, and so many workers have not ended. */
+  undying(workers: number): void;
 }
 
 /** What is told of a worker that was stopped for what it ran. */

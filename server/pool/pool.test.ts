@@ -23,6 +23,15 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
+/** What pools tell that no test here listens to. */
+const unheard = {
+  lost: () => {},
+  fault: () => {},
+  guest: () => {},
+  stopped: () => {},
+  undying: () => {},
+};
+
 /** A pool whose workers start, or fail to, as the test says; those that run complete what they are handed at once. */
 function setUp() {
   const startedAtMs: number[] = [];
@@ -74,11 +83,8 @@ function setUp() {
         worker.releaseSlot(slot);
       },
       again: (crossing) => void waiting.unshift(crossing),
-      lost: () => {},
-      fault: () => {},
       room: handOver,
-      guest: () => {},
-      stopped: () => {},
+      ...unheard,
     },
   );
   pools.push(pool);

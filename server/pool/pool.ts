@@ -9,6 +9,7 @@ import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
 import type { Crossing } from "./crossing.ts";
+import { endAll } from "./endings.ts";
 import { FailedStarts } from "./failed-starts.ts";
 import { LaneWorker } from "./lane-worker.ts";
 import { leastLoaded } from "./least-loaded.ts";
@@ -202,14 +203,12 @@ export class Pool {
     this.#count();
   }
 
-  /** Ends all workers. What still runs in them is lost: drain first. */
+  /** Ends all workers, and waits for their threads as long as those may take. What still runs in them is lost: drain first. */
   async close(): Promise<void> {
     this.#closing = true;
     for (const turn of this.#waitingForSpare.splice(0)) turn.reject(leatError("DRAINING"));
     this.#watchdog.close();
-    const all = [...this.#living];
-    for (const worker of all) worker.stop("shutdown");
-    await Promise.all(all.map((worker) => worker.ended()));
+    await endAll([...this.#living], (left) => this.#events.undying(left));
   }
 
   #all(): WorkerHandle[] {
