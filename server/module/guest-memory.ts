@@ -51,6 +51,11 @@ export class GuestMemory {
   text(pointer: number, length: number, maxBytes: number, what: string): string {
     const start = pointer >>> 0;
     const size = length >>> 0;
+    if (this.#memory === undefined) {
+      throw new HostCallError(
+        `${what}: the host has no memory of the module before its start section has ended; call this from _initialize`,
+      );
+    }
     if (!this.has(start, size)) {
       throw new HostCallError(
         `${what}: ${size} bytes at ${start} are outside the memory of ${this.bytes.length} bytes`,

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { create, faultOf, limits, RecordingHost, run } from "../../test/kit/guest.ts";
 import { wat } from "../../test/kit/wat.ts";
 import { HostAbort } from "./trap.ts";
@@ -52,13 +52,16 @@ test("log reads memory that the guest has just grown", () => {
   expect(host.lines).toEqual([[1, "A"]]);
 });
 
-test("log in the start function, before the memory is known, is a failed start", () => {
-  const bytes = calls(
-    log,
-    "(i64.const 0)",
-    "(func $s (call $log (i32.const 1) (i32.const 0) (i32.const 1))) (start $s)",
-  );
-  expect(faultOf(() => create(bytes)).message).toContain("outside the memory of 0 bytes");
+describe("in the start function, while the host has no memory of the guest, a failed start that names the cause is", () => {
+  test.each([
+    ["log", log, "(call $log (i32.const 1) (i32.const 0) (i32.const 1))"],
+    ["counter_add", count, "(call $count (i32.const 0) (i32.const 1) (f64.const 1))"],
+  ])("%s", (name, imported, call) => {
+    const bytes = calls(imported, "(i64.const 0)", `(func $s ${call}) (start $s)`);
+    expect(faultOf(() => create(bytes)).message).toContain(
+      `leat.${name}: the host has no memory of the module before its start section has ended`,
+    );
+  });
 });
 
 test("begin_record passes an unsigned index on", () => {
