@@ -77,6 +77,7 @@ export const limitChanges = {
   maxFaultsPerBatch: "batch",
   maxInstancesPerWorker: "live",
   maxInstanceBytesPerWorker: "live",
+  maxInstanceHeapBytesPerWorker: "live",
   maxWorkers: "live",
   maxExtraWorkers: "live",
   maxStallMs: "live",

@@ -75,6 +75,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxFaultsPerBatch: 3,
   maxInstancesPerWorker: 64,
   maxInstanceBytesPerWorker: 512 * MiB,
+  maxInstanceHeapBytesPerWorker: 128 * MiB,
   maxWorkers: Math.max(1, availableParallelism() - 1),
   maxExtraWorkers: 2,
   maxStallMs: 20,

@@ -153,6 +153,11 @@ export interface Limits {
    * worker may have `maxGuestMemoryBytes` more for as long. Default 512 MiB.
    */
   maxInstanceBytesPerWorker: number;
+  /**
+   * What the tables, functions and segments of the live instances in one worker may take of its JavaScript heap, which has 256 MiB; the one unused
+   * for longest gives way. It is counted by what each module declares, and a module of which one instance takes more is refused. Default 128 MiB.
+   */
+  maxInstanceHeapBytesPerWorker: number;
   /** Workers that run batches. Default: cores - 1, at least 1. */
   maxWorkers: number;
   /** Further workers that may run while others are held up by a long batch, the one for confined modules among them; the cores are shared then. Default 2. */

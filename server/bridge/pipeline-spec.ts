@@ -79,6 +79,8 @@ export interface StageSpec {
   readonly code: ModuleCode;
   /** How many bytes longer the code section's offset is than in the original binary, for trap offsets. */
   readonly codeSectionShiftBytes: number;
+  /** The most that an instance takes of the worker's JavaScript heap, in bytes. */
+  readonly instanceHeapBytes: number;
   /** What `leat_init` gets. */
   readonly configJson: string;
   /** How long one call into the guest may run a batch. */

@@ -30,6 +30,10 @@ export class ModuleDraft {
   readonly functionTypes: number[] = [];
   /** The reference type of each table. */
   readonly tables: string[] = [];
+  /** The entries of each table: at the beginning, and at most. */
+  readonly tableSizes: { initial: number; maximum: number }[] = [];
+  /** What the functions do with tables, as bits of `TableUse`. Nobody else does anything with them. */
+  tableUse = 0;
   /** The memory, once it is declared. */
   memory: { initialPages: number; maxPages: number } | undefined;
   /** The type of each tag. */

@@ -14,6 +14,7 @@ import type { Limits } from "../limits.ts";
 import { applyPatches, growthOf, type Patch, resizeSection } from "./clamp.ts";
 import { configSchemaSection, readConfigSchema, readSectionName, refuseSchema } from "./config-schema.ts";
 import { ModuleDraft, type ModuleExport, type ModuleImport } from "./draft.ts";
+import { heapCostOf } from "./heap-cost.ts";
 import { keepsBounds, nameSection } from "./name-section.ts";
 import { ByteReader } from "./reader.ts";
 import { type Section, sections } from "./sections.ts";
@@ -35,6 +36,8 @@ export interface InspectedModule {
   readonly configSchema: string;
   /** The memory in pages of 64 KiB, after clamping; both 0 where the module has none. */
   readonly memory: { readonly initialPages: number; readonly maxPages: number };
+  /** The most that an instance takes of the worker's JavaScript heap, in bytes. */
+  readonly instanceHeapBytes: number;
 }
 
 const headerBytes = 8;
@@ -52,6 +55,8 @@ export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): Insp
   checkSizeAndHeader(bytes, limits);
   const draft = new ModuleDraft(bytes, limits);
   const patches = readSections(draft);
+  const instanceHeapBytes = heapCostOf(draft);
+  draft.bound("maxInstanceHeapBytesPerWorker", instanceHeapBytes, "what tables, functions and segments take");
   return {
     clamped: applyPatches(bytes, patches),
     imports: draft.imports,
@@ -59,6 +64,7 @@ export function inspectModule(bytes: Uint8Array, limits: Readonly<Limits>): Insp
     codeSectionShiftBytes: draft.codeShiftBytes ?? growthOf(patches),
     configSchema: draft.configSchema,
     memory: draft.memory ?? { initialPages: 0, maxPages: 0 },
+    instanceHeapBytes,
   };
 }
 

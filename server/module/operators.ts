@@ -47,6 +47,8 @@ const Immediate = {
   /** Operators on typed references and exception references. */
   typedReference: 17,
   exceptionReference: 18,
+  /** An index, of an operator that makes a reference to a function or moves one. */
+  reference: 19,
 } as const;
 
 const immediates = new Uint8Array(256).fill(Immediate.unknown);
@@ -72,7 +74,8 @@ set(Immediate.index, 0x18);
 set(Immediate.none, 0x19, 0x1b);
 set(Immediate.types, 0x1c);
 set(Immediate.catches, 0x1f);
-set(Immediate.index, 0x20, 0x26);
+set(Immediate.index, 0x20, 0x24);
+set(Immediate.reference, 0x25, 0x26);
 set(Immediate.memory, 0x28, 0x3e);
 set(Immediate.index, 0x3f, 0x40);
 set(Immediate.signed, 0x41, 0x42);
@@ -81,11 +84,19 @@ set(Immediate.eightBytes, 0x44);
 set(Immediate.none, 0x45, 0xc4);
 set(Immediate.nullType, 0xd0);
 set(Immediate.none, 0xd1);
-set(Immediate.index, 0xd2);
+set(Immediate.reference, 0xd2);
 set(Immediate.typedReference, 0xd3, 0xd6);
 set(Immediate.prefixFc, 0xfc);
 set(Immediate.prefixFd, 0xfd);
 set(Immediate.prefixFe, 0xfe);
+
+/** What a body does with tables, as bits. */
+export const TableUse = {
+  /** It makes references to functions, or moves them. */
+  refers: 1,
+  /** It makes a table larger. */
+  grows: 2,
+} as const;
 
 /** A signed LEB128 of 64 bits takes no more. */
 const maxSignedBytes = 10;
@@ -93,10 +104,12 @@ const maxSignedBytes = 10;
 /**
  * Reads operators up to the reader's end.
  *
+ * @returns bits of {@link TableUse}
  * @throws LeatError MODULE_FEATURE_REFUSED, and MODULE_MALFORMED where an operator is cut off
  */
-export function checkOperators(reader: ByteReader): void {
+export function checkOperators(reader: ByteReader): number {
   const { bytes, end } = reader;
+  let use = 0;
   while (reader.offset < end) {
     const start = reader.offset;
     const kind = immediates[bytes[reader.offset++] as number] as number;
@@ -107,8 +120,13 @@ export function checkOperators(reader: ByteReader): void {
       else reader.u32("an index");
       continue;
     }
-    readImmediate(reader, kind, start);
+    if (kind === Immediate.prefixFc) use |= readBulk(reader, start);
+    else if (kind === Immediate.reference) {
+      reader.u32("an index");
+      use |= TableUse.refers;
+    } else readImmediate(reader, kind, start);
   }
+  return use;
 }
 
 function readImmediate(reader: ByteReader, kind: number, start: number): void {
@@ -143,9 +161,6 @@ function readImmediate(reader: ByteReader, kind: number, start: number): void {
       return;
     case Immediate.catches:
       readCatches(reader);
-      return;
-    case Immediate.prefixFc:
-      readBulk(reader, start);
       return;
     case Immediate.prefixFd:
       readVector(reader, start);
@@ -197,11 +212,16 @@ function readCatches(reader: ByteReader): void {
 /** How many indexes follow the operators 0xfc 0 to 17: conversions, then bulk operators on memories and tables. */
 const bulkIndexes = [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
 
-function readBulk(reader: ByteReader, start: number): void {
+/** What the operators from 12 on do with tables: `table.init`, `elem.drop`, `table.copy`, `table.grow`, `table.size`, `table.fill`. */
+const bulkUses = [TableUse.refers, 0, TableUse.refers, TableUse.refers | TableUse.grows, 0, TableUse.refers];
+
+/** @returns bits of {@link TableUse} */
+function readBulk(reader: ByteReader, start: number): number {
   const operator = reader.u32("an operator");
   const indexes = bulkIndexes[operator];
   if (indexes === undefined) throw refused(`the operator 0xfc ${operator}`, start);
   for (let index = 0; index < indexes; index++) reader.u32("an index");
+  return bulkUses[operator - 12] ?? 0;
 }
 
 /** The last vector operator, of the relaxed ones. */

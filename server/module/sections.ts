@@ -104,7 +104,10 @@ function readTables(reader: ByteReader, draft: ModuleDraft): void {
     draft.tables.push(readReferenceType(reader, "a table"));
     const size = readDeclaredSize(reader, "table");
     draft.bound("maxTableEntries", size.initial, `initial size of table ${index}`);
-    const patch = clampDeclaredSize(size, draft.limits.maxTableEntries);
+    const { maxTableEntries } = draft.limits;
+    const maximum = Math.min(size.maximum ?? maxTableEntries, maxTableEntries);
+    draft.tableSizes.push({ initial: size.initial, maximum });
+    const patch = clampDeclaredSize(size, maxTableEntries);
     if (patch !== undefined) draft.patches.push(patch);
   }
 }
@@ -270,7 +273,7 @@ function readBody(reader: ByteReader, draft: ModuleDraft, functionIndex: number)
   if (locals > draft.limits.maxLocals) {
     draft.bound("maxLocals", locals, `function ${functionIndex} at byte ${start}`);
   }
-  checkOperators(reader);
+  draft.tableUse |= checkOperators(reader);
   reader.leave(outerEnd, "a function body");
 }
 

@@ -15,7 +15,7 @@ import { LaneWorker } from "./lane-worker.ts";
 import { leastLoaded } from "./least-loaded.ts";
 import { overrunProblems, type PoolEvents } from "./pool-events.ts";
 import { handBack, recall, tooMany } from "./pool-size.ts";
-import { afterLoss, afterOverrun } from "./recovery.ts";
+import { afterLoss, afterOverrun, mayBeInnocent } from "./recovery.ts";
 import { Spares } from "./spares.ts";
 import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
@@ -358,7 +358,7 @@ export class Pool {
     if (stopped !== undefined && stopped.crossing === running) {
       if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
       afterOverrun(running, stopped.overrun, stopped.spent);
-    } else if (stopped === undefined) {
+    } else if (stopped === undefined && !mayBeInnocent(running, worker.state)) {
       this.#events.fault(running, words[Control.currentStage] as number);
       afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
     }

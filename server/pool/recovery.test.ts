@@ -3,7 +3,7 @@ import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
 import { ExclusionCode, maxExclusions, unknownRecord, wholeStage } from "../bridge/layout.ts";
 import { defaultLimits } from "../limits.ts";
 import { Crossing } from "./crossing.ts";
-import { afterLoss, afterOverrun, isHopeless } from "./recovery.ts";
+import { afterLoss, afterOverrun, isHopeless, mayBeInnocent } from "./recovery.ts";
 
 const stages = [
   idleStage({ name: "a", batchTimeoutMs: 100, recordTimeoutMs: 20 }),
@@ -94,6 +94,16 @@ describe("after the loss of a worker", () => {
     expect(excluded(each)).toEqual(["0:one by one"]);
     afterLoss(each, 0, -1);
     expect(excluded(each)).toEqual(["0:one by one", "0:all"]);
+  });
+
+  test("for its heap, nothing is blamed at first: others' instances may have filled it", () => {
+    const each = crossing();
+    const heap = { t: "dead", reason: "out_of_memory" } as const;
+    expect(mayBeInnocent(each, { t: "dead", reason: "crash" })).toBe(false);
+    expect(mayBeInnocent(each, heap)).toBe(true);
+    expect(each.losses).toBe(1);
+    expect(mayBeInnocent(each, heap)).toBe(false);
+    expect(excluded(each)).toEqual([]);
   });
 
   test("a crossing under which workers die without end is given up once nothing is left to leave out", () => {

@@ -8,6 +8,7 @@ import { ExclusionCode, maxExclusions, unknownRecord, wholeStage } from "../brid
 import type { Limits } from "../limits.ts";
 import type { Crossing } from "./crossing.ts";
 import type { Overrun, Spent } from "./watchdog.ts";
+import type { WorkerState } from "./worker-handle.ts";
 
 /**
  * The watchdog has stopped the crossing's worker, in which it had run for `ranMs`; `measured` is what was over the limit.
@@ -49,6 +50,17 @@ export function afterLoss(crossing: Crossing, stage: number, record: number): vo
   );
   if (record >= 0) exclude(crossing, stage, record, ExclusionCode.workerLost);
   else exclude(crossing, stage, stepwise ? wholeStage : unknownRecord, ExclusionCode.workerLost);
+}
+
+/**
+ * Whether a crossing runs once more before anything in it is blamed for its worker's death: the worker had no JavaScript heap left, which
+ * the instances of all its pipelines share, so what filled it may be another's. It is counted as a loss, so in the next worker, which
+ * has few instances, the blame falls.
+ */
+export function mayBeInnocent(crossing: Crossing, worker: WorkerState): boolean {
+  if (worker.t !== "dead" || worker.reason !== "out_of_memory" || crossing.losses > 0) return false;
+  crossing.losses++;
+  return true;
 }
 
 /**

@@ -54,6 +54,7 @@ export function aloneSpec(
         identity: { stage: name, module: name, version, digest },
         code: ready.code,
         codeSectionShiftBytes: ready.inspected.codeSectionShiftBytes,
+        instanceHeapBytes: ready.inspected.instanceHeapBytes,
         configJson,
         batchTimeoutMs: limits.maxBatchExecutionMs,
         recordTimeoutMs: limits.maxRecordExecutionMs,

@@ -93,6 +93,7 @@ export class PipelineBuilder {
       identity: { stage: stage.name, module, version, digest },
       code: compiled.code,
       codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
+      instanceHeapBytes: compiled.inspected.instanceHeapBytes,
       configJson: stage.configJson,
       batchTimeoutMs: stage.batchTimeoutMs,
       recordTimeoutMs: stage.recordTimeoutMs,

@@ -8,6 +8,7 @@ class FakeRunner {
   memoryBytes = 0;
   evictions = 0;
   givenUpBytes = 0;
+  readonly spec = { instanceHeapBytes: 10 };
 
   get live(): boolean {
     return this.memoryBytes > 0;
@@ -20,11 +21,15 @@ class FakeRunner {
   }
 }
 
-function setUp(maxInstancesPerWorker: number, maxInstanceBytesPerWorker: number) {
+function setUp(
+  maxInstancesPerWorker: number,
+  maxInstanceBytesPerWorker: number,
+  maxInstanceHeapBytesPerWorker = 1_000,
+) {
   let told = 0;
   let collected = 0;
   const budget = new InstanceBudget(
-    { maxInstancesPerWorker, maxInstanceBytesPerWorker },
+    { maxInstancesPerWorker, maxInstanceBytesPerWorker, maxInstanceHeapBytesPerWorker },
     (bytes) => {
       told = bytes;
     },
@@ -65,6 +70,20 @@ describe("the instance that was unused for longest gives way", () => {
     expect(told()).toBe(95);
   });
 
+  test("to a new one beyond what they may take of the heap", () => {
+    const { use, runners, bytes } = setUp(64, 1_000, 30);
+    for (const runner of runners.slice(0, 3)) use(runner, 1);
+    expect(bytes()).toEqual([1, 1, 1, 0, 0]);
+    use(runners[3] as FakeRunner, 1);
+    expect(bytes()).toEqual([0, 1, 1, 1, 0]);
+    // One that begins anew takes its own place.
+    (runners[1] as FakeRunner).evict();
+    use(runners[1] as FakeRunner, 1);
+    expect(bytes()).toEqual([0, 1, 1, 1, 0]);
+    use(runners[4] as FakeRunner, 1);
+    expect(bytes()).toEqual([0, 1, 0, 1, 1]);
+  });
+
   test("but never the one that has just run, however large it is", () => {
     const { use, runners, bytes } = setUp(64, 100);
     use(runners[1] as FakeRunner, 60);
@@ -88,6 +107,21 @@ test("memory that was given up in other ways counts no more", () => {
   expect(told()).toBe(50);
   use(runners[4] as FakeRunner, 50);
   expect(bytes()).toEqual([0, 0, 25, 25, 50]);
+  expect(runners.map(({ evictions }) => evictions)).toEqual([0, 0, 0, 0, 0]);
+});
+
+test("what instances that are gone took of the heap counts no more", () => {
+  const { budget, use, runners, bytes } = setUp(64, 1_000, 30);
+  for (const runner of runners.slice(0, 3)) use(runner, 1);
+  // After a fault it was not made anew.
+  (runners[0] as FakeRunner).memoryBytes = 0;
+  use(runners[3] as FakeRunner, 1);
+  expect(bytes()).toEqual([0, 1, 1, 1, 0]);
+  // A pipeline was dropped.
+  (runners[1] as FakeRunner).memoryBytes = 0;
+  budget.refresh();
+  use(runners[4] as FakeRunner, 1);
+  expect(bytes()).toEqual([0, 0, 1, 1, 1]);
   expect(runners.map(({ evictions }) => evictions)).toEqual([0, 0, 0, 0, 0]);
 });
 

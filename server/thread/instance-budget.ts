@@ -1,5 +1,5 @@
 /**
- * Bounds the instances that live in one worker, by their number and by their memory.
+ * Bounds the instances that live in one worker, by their number, their memory, and what they take of the JavaScript heap.
  *
  * @module
  */
@@ -8,7 +8,10 @@ import type { Limits } from "../limits.ts";
 import type { StageRunner } from "../stages/stage-runner.ts";
 
 /** What the instances of a worker may have together. */
-export type InstanceBudgetLimits = Pick<Limits, "maxInstancesPerWorker" | "maxInstanceBytesPerWorker">;
+export type InstanceBudgetLimits = Pick<
+  Limits,
+  "maxInstancesPerWorker" | "maxInstanceBytesPerWorker" | "maxInstanceHeapBytesPerWorker"
+>;
 
 /** Lets the instance that was unused for longest give way: to a new one, and to the memory of one that has grown. */
 export class InstanceBudget {
@@ -19,6 +22,8 @@ export class InstanceBudget {
   readonly #bytesOf = new Map<StageRunner, number>();
   /** At least what all of them have. */
   #bytes = 0;
+  /** At least what all of them may take of the heap. */
+  #heapBytes = 0;
   /** What was dropped and not collected yet. */
   #givenUpBytes = 0;
   #uses = 0;
@@ -40,12 +45,24 @@ export class InstanceBudget {
   /** A stage is about to make an instance. */
   readonly admit = (runner: StageRunner): void => {
     runner.lastUse = ++this.#uses;
-    if (this.#bytesOf.size >= this.#limits.maxInstancesPerWorker) {
+    if (this.#isFullFor(runner)) {
       this.#refresh();
-      while (this.#bytesOf.size >= this.#limits.maxInstancesPerWorker && this.#evictOldest(runner));
+      while (this.#isFullFor(runner) && this.#evictOldest(runner));
     }
-    if (!this.#bytesOf.has(runner)) this.#bytesOf.set(runner, 0);
+    if (this.#bytesOf.has(runner)) return;
+    this.#bytesOf.set(runner, 0);
+    this.#heapBytes += runner.spec.instanceHeapBytes;
   };
+
+  /** Whether there is no room for one more, this one's. */
+  #isFullFor(runner: StageRunner): boolean {
+    const known = this.#bytesOf.has(runner);
+    const others = this.#bytesOf.size - (known ? 1 : 0);
+    const heapBytes = this.#heapBytes + (known ? 0 : runner.spec.instanceHeapBytes);
+    return (
+      others >= this.#limits.maxInstancesPerWorker || heapBytes > this.#limits.maxInstanceHeapBytesPerWorker
+    );
+  }
 
   /** A stage's instance was used, and may have grown. */
   touch(runner: StageRunner): void {
@@ -71,11 +88,15 @@ export class InstanceBudget {
 
   #refresh(): void {
     this.#bytes = 0;
+    this.#heapBytes = 0;
     for (const runner of this.#bytesOf.keys()) {
       const { memoryBytes } = runner;
       if (runner.givenUpBytes > 0) this.#giveUp(runner);
       if (!runner.live) this.#bytesOf.delete(runner);
-      else this.#bytesOf.set(runner, memoryBytes);
+      else {
+        this.#bytesOf.set(runner, memoryBytes);
+        this.#heapBytes += runner.spec.instanceHeapBytes;
+      }
       this.#bytes += memoryBytes;
     }
   }
@@ -89,6 +110,7 @@ export class InstanceBudget {
     if (oldest === undefined) return false;
     this.#bytes -= this.#bytesOf.get(oldest) ?? 0;
     this.#bytesOf.delete(oldest);
+    this.#heapBytes -= oldest.spec.instanceHeapBytes;
     oldest.evict();
     this.#giveUp(oldest);
     return true;

@@ -26,6 +26,7 @@ export function idleStage(settings: Partial<StageSpec> = {}): StageSpec {
     identity: { stage: "s1", module: "m", version: "1", digest: "sha256:00" },
     code: { t: "compiled", module: emptyModule },
     codeSectionShiftBytes: 0,
+    instanceHeapBytes: 0,
     configJson: "{}",
     batchTimeoutMs: 5_000,
     recordTimeoutMs: 1_000,

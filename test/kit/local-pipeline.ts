@@ -76,6 +76,7 @@ export async function localPipeline(
         identity: { stage: name, module, version: "1", digest },
         code: { t: "compiled", module: compiled.module },
         codeSectionShiftBytes: compiled.inspected.codeSectionShiftBytes,
+        instanceHeapBytes: compiled.inspected.instanceHeapBytes,
         configJson: "{}",
         batchTimeoutMs: limits.maxBatchExecutionMs,
         recordTimeoutMs: limits.maxRecordExecutionMs,

@@ -34,12 +34,32 @@ export const namings = {
 
 /** `marked.wat` that lies about the record it works on. */
 export async function markedNaming(naming: keyof typeof namings): Promise<Uint8Array> {
-  const truth = "(call $begin_record (local.get $index)))";
-  const text = await moduleText("marked");
-  const parts = text.split(truth);
-  if (parts.length !== 2)
-    throw new Error("marked.wat has changed: its line that names the record was not found");
-  return wat(parts.join(`${namings[naming]})`));
+  return markedWith("(call $begin_record (local.get $index)))", `${namings[naming]})`);
+}
+
+/** `marked.wat` that keeps an exception of so many values at each step of its recursion. */
+export async function markedThrowing(values: number): Promise<Uint8Array> {
+  const recursion =
+    "(i32.add (call $recurse (i32.add (local.get $depth) (i32.const 1))) (local.get $depth)))";
+  const heavy = `(throw $heavy ${"(i64.const -1) ".repeat(values)})`;
+  return markedWith(
+    recursion,
+    `(try (do ${heavy}) (catch_all (drop (call $recurse (local.get $depth))))) (i32.const 0))
+    (tag $heavy (param ${"i64 ".repeat(values)}))`,
+  );
+}
+
+/** `marked.wat` with such tables of 100,000 functions each. */
+export async function markedWithTables(tables: number): Promise<Uint8Array> {
+  const memory = '(memory (export "memory") 128)';
+  return markedWith(memory, `${memory} ${"(table 100000 100000 funcref) ".repeat(tables)}`);
+}
+
+/** `marked.wat` with something in place of a text that is in it once. */
+async function markedWith(before: string, after: string): Promise<Uint8Array> {
+  const parts = (await moduleText("marked")).split(before);
+  if (parts.length !== 2) throw new Error(`marked.wat has changed: ${before} is not in it once`);
+  return wat(parts.join(after));
 }
 
 async function moduleText(name: string): Promise<string> {
