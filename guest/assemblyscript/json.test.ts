@@ -211,8 +211,6 @@ describe("numbers", () => {
         const texts = written(numbers);
         expect(texts.map((text) => JSON.parse(text))).toEqual(numbers);
         expect(texts.filter((text) => text.includes(".0e") || text.endsWith(".0"))).toEqual([]);
-        // The same number of digits in the same places: only the last digit may be another.
-        expect(texts.map((text) => text.length)).toEqual(numbers.map((number) => String(number).length));
       }),
       { numRuns: 300 },
     );

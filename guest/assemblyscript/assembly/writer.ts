@@ -45,8 +45,8 @@ export class Writer {
   }
 
   /**
-   * Writes a number in JSON's notation, in the forms that JavaScript gives it, so that it reads back as the same double; of 17 digits the last may
-   * be another one than JavaScript's. What is not finite becomes `null`, for JSON has no word for it.
+   * Writes a number in JSON's notation, in the forms that JavaScript gives it, so that it reads back as the same double; now and then with a
+   * digit more than JavaScript's, and of 17 digits the last may be another one. What is not finite becomes `null`, for JSON has no word for it.
    */
   number(value: f64): Writer {
     if (!isFinite(value)) return this.text("null");
