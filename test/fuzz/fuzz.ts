@@ -39,6 +39,8 @@ const usage = `npm run test:fuzz [-- OPTIONS]
 
 /** A try that takes longer hangs. */
 const maxTryMs = 60_000;
+/** Before the first try a case may have to compile the example modules. */
+const maxStartMs = 300_000;
 
 interface Outcome {
   readonly figures?: FuzzFigures;
@@ -92,7 +94,7 @@ async function run(name: CaseName, order: FuzzOrder): Promise<Outcome> {
   return first;
 }
 
-/** Kills a process that stays at one try. */
+/** Kills a process that stays at one try, or comes to none. */
 function watch(child: ChildProcess, progress: string): NodeJS.Timeout {
   let before: number | undefined;
   let sinceMs = performance.now();
@@ -101,7 +103,8 @@ function watch(child: ChildProcess, progress: string): NodeJS.Timeout {
     if (now !== before) {
       before = now;
       sinceMs = performance.now();
-    } else if (performance.now() - sinceMs > maxTryMs) child.kill("SIGKILL");
+    } else if (performance.now() - sinceMs > (now === undefined ? maxStartMs : maxTryMs))
+      child.kill("SIGKILL");
   }, 1_000);
 }
 
