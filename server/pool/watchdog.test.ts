@@ -176,6 +176,16 @@ describe("the watchdog", () => {
     expect(seen).toEqual([{ t: "cancelled" }]);
   });
 
+  test("takes no wait for a processor for a stall, while the host works", () => {
+    const { tellCpu, words, pass, stalls } = setUp();
+    tellCpu();
+    words[Control.currentPhase] = Phase.host;
+    pass(60, 0.2);
+    expect(stalls).toEqual([]);
+    pass(60, 0.2);
+    expect(stalls).toHaveLength(1);
+  });
+
   test("does not take the host's work on a new batch for a long call of the one before", () => {
     const { words, enter, stalls, pass } = setUp();
     enter(Phase.execute, 0);

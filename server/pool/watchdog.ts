@@ -122,7 +122,14 @@ export class Watchdog {
         cpuMs: cpuMsSince(worker, seen.run, nowMs),
         measured: measuredSince(worker, overSince(overrun, seen), nowMs),
       });
-    else if (!worker.stalled && nowMs - seen.call.wallMs > this.#limits.maxStallMs) this.#onStall(worker);
+    else if (!worker.stalled && this.#isStall(worker, phase, seen, nowMs)) this.#onStall(worker);
+  }
+
+  /** The host's own work is short unless a batch makes it long: what a thread waits for a processor meanwhile is no reason for another worker. */
+  #isStall(worker: WorkerHandle, phase: number, { call }: Observation, nowMs: number): boolean {
+    const { maxStallMs } = this.#limits;
+    if (nowMs - call.wallMs <= maxStallMs) return false;
+    return phase !== Phase.host || cpuMsSince(worker, call, nowMs) > maxStallMs;
   }
 
   #observe(worker: WorkerHandle, nowMs: number): Observation {
