@@ -46,6 +46,28 @@ describe("failures that are reported", () => {
     );
   });
 
+  test("are counted, dealt with and forgotten where none is an event of a trace", async () => {
+    const pipeline = await localPipeline([{ source: "program", onFailure: "dead_letter" }], {
+      maxFailureEventsPerTrace: 0,
+    });
+    const first = pipeline.run(batchOf("x", "ma", "x"));
+    expect(first.messages).toEqual([
+      expect.objectContaining({
+        failures: [{ stage: 0, code: "refused", count: 2 }],
+        samples: [expect.objectContaining({ code: "refused" })],
+        matters: [
+          expect.objectContaining({ index: 0, letter: true }),
+          expect.objectContaining({ index: 2, letter: true }),
+        ],
+      }),
+    ]);
+    const second = pipeline.run(batchOf("ma"));
+    expect(second.messages).toEqual([]);
+    expect(second.results.map((result) => shapeOf(result, 1))).toEqual([
+      { values: ["a"], fanout: [1], failures: [] },
+    ]);
+  });
+
   test("cost no message where there are none", async () => {
     const pipeline = await localPipeline([{ source: "program" }]);
     expect(pipeline.run(batchOf("ma", "0", "2bc")).messages).toEqual([]);
