@@ -37,8 +37,8 @@ export interface BatchOwner {
 /** One batch that waits for a worker or runs in one. */
 export class BatchJob {
   readonly pipeline: ServingPipeline;
-  /** The encoded RecordBatch lies in `[start, end)` of these bytes. */
-  readonly bytes: Buffer;
+  /** The encoded RecordBatch lies in `[start, end)` of these bytes. Empty once the batch was withdrawn. */
+  bytes: Buffer;
   readonly start: number;
   readonly end: number;
   /** Whether it may share a crossing with other calls: small, and checked to be a valid batch. */
@@ -67,7 +67,8 @@ export class BatchJob {
   settled = false;
   /** Its trace, when one is recorded. */
   trace: BatchTrace | undefined = undefined;
-  readonly owner: BatchOwner;
+  /** Who is answered; nobody once the batch was withdrawn. */
+  owner: BatchOwner;
   /** Is told, before the owner, when the batch is cancelled while it waits: no crossing will account for it. */
   onWithdrawn: ((job: BatchJob) => void) | undefined = undefined;
 
@@ -115,8 +116,9 @@ export class BatchJob {
   }
 
   /**
-   * Nobody waits for the batch any more. While it waits it is answered at once, and the queue drops it
-   * when its turn comes; while it runs the guest is told to stop, and it is answered when that has happened.
+   * Nobody waits for the batch any more. While it waits it is answered at once, and lets go of its bytes and its owner, since
+   * it may still be in the queue and counts in no budget any more; while it runs the guest is told to stop, and it is answered
+   * when that has happened.
    */
   cancel(nowMs: number): void {
     if (this.cancelled || this.settled) return;
@@ -128,5 +130,12 @@ export class BatchJob {
     }
     this.onWithdrawn?.(this);
     this.settle(leatError("CANCELLED"));
+    this.bytes = noBytes;
+    this.owner = nobody;
   }
 }
+
+const noBytes = Buffer.alloc(0);
+
+/** Owns what was withdrawn. */
+const nobody: BatchOwner = { settled: () => {} };

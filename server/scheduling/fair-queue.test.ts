@@ -1,8 +1,9 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
-import { idlePipeline, jobOf } from "../../test/kit/jobs.ts";
+import { describe, expect, test, vi } from "vitest";
+import { idlePipeline, idleStage, jobOf } from "../../test/kit/jobs.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
+import type { ServingPipeline } from "../pool/serving-pipeline.ts";
 import { FairQueue } from "./fair-queue.ts";
 
 const bounds = { maxCoalescedCalls: 4, maxCoalescedBytes: 100, maxCoalescedMs: 2 };
@@ -176,6 +177,66 @@ describe("what is taken", () => {
     taken.push(...takeAll(queue).flat());
     expect(taken.every((job, index) => job === pushed[index])).toBe(true);
     expect(taken).toHaveLength(6_000);
+  });
+});
+
+describe("batches that are cancelled while they wait", () => {
+  /** A job that is in the queue, and leaves it when it is cancelled. */
+  const pushed = (queue: FairQueue, pipeline: ServingPipeline, bytes?: number): BatchJob => {
+    const job = jobOf(pipeline, bytes === undefined ? {} : { bytes });
+    job.onWithdrawn = (withdrawn) => queue.withdraw(withdrawn);
+    queue.push(job);
+    return job;
+  };
+
+  test("let go of their bytes and their owners at once", () => {
+    const queue = new FairQueue(bounds);
+    const pipeline = idlePipeline();
+    const [kept, gone] = [pushed(queue, pipeline), pushed(queue, pipeline, 1_000_000)];
+    const { owner } = gone;
+    gone.cancel(0);
+    expect(gone.bytes).toHaveLength(0);
+    expect(gone.owner).not.toBe(owner);
+    expect(gone.byteLength).toBe(1_000_000);
+    expect(takeAll(queue)).toEqual([[kept]]);
+  });
+
+  test("keep no turn where no other waits, and a pipeline that is retired then is forgotten", () => {
+    const queue = new FairQueue(bounds);
+    const forgotten = vi.fn(({ spec }: ServingPipeline) => queue.forget(spec.id));
+    const pipeline = idlePipeline([idleStage()], forgotten);
+    const jobs = Array.from({ length: 5 }, () => pushed(queue, pipeline));
+    pipeline.retire();
+    for (const job of jobs) {
+      expect(queue.empty).toBe(false);
+      job.cancel(0);
+    }
+    expect(queue.empty).toBe(true);
+    expect(queue.waitsBeside(0, () => false)).toBe(false);
+    expect(forgotten).toHaveBeenCalledOnce();
+  });
+
+  test("leave the others their order, whatever is pushed, cancelled and taken", () => {
+    const act = fc.record({ kind: fc.constantFrom("push", "cancel", "cancel", "take"), at: fc.nat(50) });
+    fc.assert(
+      fc.property(fc.array(act, { maxLength: 200 }), (acts) => {
+        const queue = new FairQueue(bounds);
+        const pipeline = idlePipeline();
+        let waiting: BatchJob[] = [];
+        for (const { kind, at } of acts) {
+          if (kind === "push") waiting.push(pushed(queue, pipeline));
+          const job = waiting[at % Math.max(1, waiting.length)];
+          if (kind === "cancel" && job !== undefined) {
+            waiting = waiting.filter((other) => other !== job);
+            job.cancel(0);
+          }
+          if (kind === "take") expect(queue.take()?.jobs[0]).toBe(waiting.shift());
+          expect(queue.empty).toBe(waiting.length === 0);
+        }
+        expect(takeAll(queue).flat()).toEqual(waiting);
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });
 

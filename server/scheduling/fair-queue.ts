@@ -24,6 +24,8 @@ export type Blocks = (pipeline: PipelineSpec) => boolean;
 class Line {
   #jobs: (BatchJob | undefined)[] = [];
   #head = 0;
+  /** How many of those that wait were withdrawn. */
+  #withdrawn = 0;
 
   get first(): BatchJob | undefined {
     return this.#jobs[this.#head];
@@ -36,7 +38,29 @@ class Line {
   shift(): BatchJob | undefined {
     const job = this.#jobs[this.#head];
     if (job === undefined) return undefined;
+    this.#leave(job);
+    this.#dropFirst();
+    return job;
+  }
+
+  /** A job was cancelled. Those that were leave together once they are the most: so each costs no more than a place or two. */
+  withdraw(): void {
+    this.#withdrawn++;
+    this.#dropFirst();
+    if (this.#withdrawn * 2 <= this.#jobs.length - this.#head) return;
+    this.#jobs = this.#jobs.slice(this.#head).filter((job) => job?.cancelled === false);
+    this.#head = 0;
+    this.#withdrawn = 0;
+  }
+
+  /** No line begins with a job that was cancelled: so one of nothing else is empty. */
+  #dropFirst(): void {
+    for (let { first } = this; first?.cancelled === true; first = this.first) this.#leave(first);
+  }
+
+  #leave(first: BatchJob): void {
     this.#jobs[this.#head++] = undefined;
+    if (first.cancelled) this.#withdrawn--;
     if (this.#head === this.#jobs.length) {
       this.#jobs.length = 0;
       this.#head = 0;
@@ -44,7 +68,6 @@ class Line {
       this.#jobs = this.#jobs.slice(this.#head);
       this.#head = 0;
     }
-    return job;
   }
 }
 
@@ -75,6 +98,15 @@ export class FairQueue {
     }
     if (line.first === undefined) this.#turns.push(line);
     line.push(job);
+  }
+
+  /** A job that waits was cancelled. */
+  withdraw(job: BatchJob): void {
+    const line = this.#lines.get(job.pipeline.spec.id);
+    line?.withdraw();
+    if (line === undefined || line.first !== undefined) return;
+    const turn = this.#turns.indexOf(line);
+    if (turn >= 0) this.#turns.splice(turn, 1);
   }
 
   /** Forgets a pipeline that no job will be of any more. */

@@ -46,7 +46,11 @@ export class Scheduler {
     this.#queue = new FairQueue(bounds);
     this.#pool = pool;
     this.#admit = admit;
-    this.#onWithdrawn = onWithdrawn;
+    this.#onWithdrawn = (job) => {
+      // What deals with its failures has it, not the queue.
+      if (job.aftermath === undefined) this.#queue.withdraw(job);
+      onWithdrawn(job);
+    };
     this.#lane = lane;
   }
 
