@@ -13,6 +13,8 @@ const maxDelayMs = 30_000;
 /** Counts failed starts. */
 export class FailedStarts {
   #inARow = 0;
+  /** Starts that wait for their time. */
+  #waiting = 0;
 
   /** Whether so many have failed that none is to be started at once. */
   get tooMany(): boolean {
@@ -24,7 +26,26 @@ export class FailedStarts {
     return this.tooMany ? Math.min(maxDelayMs, firstDelayMs * 2 ** (this.#inARow - maxAtOnce)) : 0;
   }
 
-  /** A worker has died that nobody stopped. */
+  /** Whether one may be started now: after too many, those that wait go first. */
+  get mayStart(): boolean {
+    return !this.tooMany || this.#waiting === 0;
+  }
+
+  /** Has a worker started in place of one that has ended: at once, or after the delay. */
+  whenDue(start: () => void): void {
+    const { delayMs } = this;
+    if (delayMs === 0) {
+      start();
+      return;
+    }
+    this.#waiting++;
+    setTimeout(() => {
+      this.#waiting--;
+      start();
+    }, delayMs).unref();
+  }
+
+  /** A worker has died as it started. */
   add(): void {
     this.#inARow++;
   }

@@ -49,6 +49,12 @@ test("one that was stopped is replaced, and the next stands back as well", () =>
   expect(second.told).toEqual(["yield", "submit"]);
 });
 
+test("nothing is handed over where there is no worker: it would be lost", () => {
+  const { lane, crossing } = setUp();
+  expect(lane.hasRoom).toBe(false);
+  expect(() => lane.submit(crossing)).toThrow("no worker");
+});
+
 test("there is no room while it starts, and none is to be had", () => {
   const starting = new Worker();
   starting.hasRoom = false;

@@ -46,12 +46,14 @@ export class LaneWorker {
 
   /** Hands it a crossing, and wakes it. Call only when {@link hasRoom}. */
   submit(crossing: Crossing): void {
+    const worker = this.#worker;
+    if (worker === undefined) throw new Error("no worker runs what is confined");
     if (!this.#yields) {
       this.#yields = true;
-      this.#worker?.cpu.yieldToOthers();
+      worker.cpu.yieldToOthers();
     }
-    this.#worker?.submit(crossing);
-    this.#worker?.wake();
+    worker.submit(crossing);
+    worker.wake();
   }
 
   /** Nobody is confined any more: it ends when it has nothing left to do, since its thread cannot be given back its rank. */

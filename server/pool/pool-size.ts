@@ -1,5 +1,5 @@
 /**
- * Fewer workers: who leaves, and what becomes of its work.
+ * How many workers there are: whether another may run, and, of fewer, who leaves and what becomes of its work.
  *
  * @module
  */
@@ -15,6 +15,15 @@ export function tooMany(workers: readonly WorkerHandle[], maxWorkers: number): W
   const running = workers.filter((worker) => !worker.stalled);
   running.sort((one, other) => one.queued - other.queued);
   return running.slice(0, Math.max(0, running.length - maxWorkers));
+}
+
+/**
+ * Whether another worker may run beside these: not while as many run as are wanted, nor beyond the most that there may be.
+ * Workers that a long batch holds up do not run, nor do those that have ended and wait for another in their place.
+ */
+export function mayRunAnother(workers: readonly WorkerHandle[], maxWorkers: number, most: number): boolean {
+  const running = workers.filter(({ stalled, state }) => !stalled && state.t !== "dead");
+  return running.length < maxWorkers && workers.length < most;
 }
 
 /**

@@ -8,24 +8,17 @@ import { Control } from "../bridge/layout.ts";
 import { leatError } from "../errors.ts";
 import { type Limits, wasmPageBytes } from "../limits.ts";
 import type { PoolStats } from "../telemetry/stats.ts";
+import { blameDead, blameStopped, type Stopped } from "./blame.ts";
 import type { Crossing } from "./crossing.ts";
 import { endAll } from "./endings.ts";
 import { FailedStarts } from "./failed-starts.ts";
 import { LaneWorker } from "./lane-worker.ts";
 import { leastLoaded } from "./least-loaded.ts";
 import { overrunProblems, type PoolEvents } from "./pool-events.ts";
-import { handBack, recall, tooMany } from "./pool-size.ts";
-import { afterLoss, afterOverrun, mayBeInnocent } from "./recovery.ts";
+import { handBack, mayRunAnother, recall, tooMany } from "./pool-size.ts";
 import { Spares } from "./spares.ts";
-import { type Overrun, type Spent, Watchdog } from "./watchdog.ts";
+import { Watchdog } from "./watchdog.ts";
 import { type StopReason, type WorkerEvents, WorkerHandle, type WorkerParts } from "./worker-handle.ts";
-
-/** What the watchdog has stopped a worker for. */
-interface Stopped {
-  readonly crossing: Crossing;
-  readonly overrun: Overrun;
-  readonly spent: Spent;
-}
 
 /** The pool of worker threads. */
 export class Pool {
@@ -218,7 +211,7 @@ export class Pool {
 
   /** A worker for the lane, with another spare in its place. */
   #laneWorker(): WorkerHandle | undefined {
-    if (this.#closing || this.#failedStarts.tooMany) return undefined;
+    if (this.#closing || !this.#failedStarts.mayStart) return undefined;
     const worker = this.#spares.take() ?? this.#spawn();
     this.#fillSpares();
     return worker;
@@ -280,10 +273,7 @@ export class Pool {
   #relieve(worker: WorkerHandle): void {
     if (!this.#workers.includes(worker)) return;
     worker.stalled = true;
-    const running = this.#workers.filter((other) => !other.stalled).length;
-    const extra = this.#limits.maxExtraWorkers - (this.#lane.worker === undefined ? 0 : 1);
-    const most = this.#limits.maxWorkers + extra;
-    if (running < this.#limits.maxWorkers && this.#workers.length < most) {
+    if (this.#mayRunBeside(this.#workers)) {
       this.#workers.push(this.#spares.take() ?? this.#spawn());
       this.#fillSpares();
       this.#count();
@@ -294,6 +284,13 @@ export class Pool {
       current.heldOthers = true;
     for (const crossing of waiting.reverse()) this.#events.again(crossing);
     this.#events.room();
+  }
+
+  #mayRunBeside(workers: readonly WorkerHandle[]): boolean {
+    const { maxWorkers, maxExtraWorkers } = this.#limits;
+    const most = maxWorkers + maxExtraWorkers - (this.#lane.worker === undefined ? 0 : 1);
+    // The lane takes no place of those that are wanted.
+    return mayRunAnother(workers, maxWorkers, Math.max(maxWorkers, most));
   }
 
   /** More workers than wanted, and this one has nothing left to do: it becomes a spare or ends. */
@@ -317,7 +314,7 @@ export class Pool {
     this.#countStopped(reason, overrunProblems[stopped.overrun.t]);
     const { left, running } = worker.abandon();
     this.#lane.gone(worker);
-    if (running !== undefined) this.#blame(worker, running, stopped);
+    if (running !== undefined) blameStopped(this.#events, worker, running, stopped);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
     this.#replace(worker);
     this.#events.room();
@@ -341,53 +338,39 @@ export class Pool {
     this.#lane.gone(worker);
     if (reason !== "shutdown" && !overrun) {
       this.#countStopped(reason, worker.problem);
-      this.#failedStarts.add();
+      if (!worker.started) this.#failedStarts.add();
     }
     for (const started of this.#whenStarted.splice(0)) started();
-    if (running !== undefined) this.#blame(worker, running, undefined);
+    blameDead(this.#events, worker, running, left);
     for (const crossing of [...left].reverse()) this.#events.again(crossing);
-    this.#replaceInTime(worker);
+    this.#spares.gone(worker);
+    this.#failedStarts.whenDue(() => {
+      if (!this.#closing) this.#replace(worker);
+      this.#settle();
+    });
+    this.#settle();
+  }
+
+  /** Workers are others than before: who waits for one may have it. */
+  #settle(): void {
     this.#serveWaiting();
     this.#events.room();
   }
 
-  /** Remembers what stopped the worker, so that it is not run again. */
-  #blame(worker: WorkerHandle, running: Crossing, stopped: Stopped | undefined): void {
-    const { words } = worker.memory;
-    this.#events.lost(worker, running, stopped?.spent.cpuMs ?? 0);
-    if (stopped !== undefined && stopped.crossing === running) {
-      if (stopped.overrun.t !== "cancelled") this.#events.fault(running, stopped.overrun.stage);
-      afterOverrun(running, stopped.overrun, stopped.spent);
-    } else if (stopped === undefined && !mayBeInnocent(running, worker.state)) {
-      this.#events.fault(running, words[Control.currentStage] as number);
-      afterLoss(running, words[Control.currentStage] as number, words[Control.currentRecord] as number);
-    }
-  }
-
-  /** Threads that die again and again before they are ready are started again ever more slowly. */
-  #replaceInTime(worker: WorkerHandle): void {
-    const again = (): void => {
-      if (!this.#closing) this.#replace(worker);
-    };
-    const { delayMs } = this.#failedStarts;
-    if (delayMs === 0) again();
-    else setTimeout(again, delayMs).unref();
-  }
-
-  /** Puts a spare in a worker's place. */
+  /** Puts a spare in a worker's place, where one is missed: others may run already that helped out. */
   #replace(worker: WorkerHandle): void {
     const index = this.#workers.indexOf(worker);
     this.#spares.gone(worker);
-    if (index >= 0 && this.#workers.length > this.#limits.maxWorkers) {
-      this.#workers.splice(index, 1);
-    } else if (index >= 0) {
-      this.#workers[index] = this.#spares.take() ?? this.#spares.takeStarting() ?? this.#spawn();
+    if (index >= 0) {
+      const missed = this.#mayRunBeside(this.#workers.filter((other) => other !== worker));
+      const next = (): WorkerHandle => this.#spares.take() ?? this.#spares.takeStarting() ?? this.#spawn();
+      this.#workers.splice(index, 1, ...(missed ? [next()] : []));
     }
     this.#fillSpares();
   }
 
   #fillSpares(): void {
-    if (this.#closing || this.#failedStarts.tooMany) return;
+    if (this.#closing || !this.#failedStarts.mayStart) return;
     this.#spares.fill(Math.max(this.#limits.maxSpareWorkers, this.#mayLend ? 1 : 0));
   }
 

@@ -70,6 +70,8 @@ export class WorkerHandle {
   readonly number = ++workersStarted;
   readonly memory: SlotMemory;
   state: WorkerState = { t: "starting" };
+  /** Whether it was ever ready. */
+  started = false;
   /** Crossings submitted and not completed. */
   queued = 0;
   /** Whether a long batch holds it up, so that nothing is submitted to it. */
@@ -316,6 +318,7 @@ export class WorkerHandle {
       case "ready":
         if (this.state.t !== "starting") return;
         this.state = { t: "ready" };
+        this.started = true;
         this.#events.ready(this);
         return;
       case "report": {

@@ -79,6 +79,23 @@ describe("when a worker thread dies under a batch", () => {
   });
 });
 
+test("a helper that dies while the other worker is held up is replaced: who comes next is served", async () => {
+  await kit[Symbol.asyncDispose]();
+  kit = await startTestServer({
+    limits: { ...holdingLimits, maxExtraWorkers: 1, maxStallMs: 20 },
+    modules: { marked: "marked", program: "program" },
+  });
+  const held = await kit.hold();
+  const submit = vi.spyOn(WorkerHandle.prototype, "submit");
+  expect(valuesOf(await kit.raw.transform(request("program", "ma")))).toEqual(["a"]);
+  const helper = submit.mock.contexts.at(-1) as WorkerHandle;
+  const thread = liveThreads().find(({ threadName }) => threadName?.startsWith(`leat-${helper.number}-`));
+  await thread?.terminate();
+  await until(() => helper.state.t === "dead", "the helper is dead");
+  expect(valuesOf(await kit.raw.transform(request("program", "mb")))).toEqual(["b"]);
+  await held.release();
+});
+
 test("a server that is closed while a guest runs leaves no thread and answers the call", async () => {
   const failure = failureOf(kit.raw.transform(request("silent", "!")));
   await until(() => recordsAtWork().length > 0, "the guest runs");
