@@ -22,10 +22,10 @@ import { Claim, Control, controlWords, layoutFor, Outcome, Slot } from "../bridg
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
 import { acceptSubmit, completedFrame, PayloadReader, type Submitted } from "../bridge/slot-frames.ts";
 import type { Limits } from "../limits.ts";
-import { compileProblem } from "../module/compile.ts";
 import { setEngineFlags } from "../module/engine-flags.ts";
 import { ThreadLink } from "../pool/thread-link.ts";
 import type { WorkerEnd } from "../pool/worker-link.ts";
+import { compileWithin } from "./compile-within.ts";
 
 /** What the process is started with. */
 export interface ChildStart {
@@ -40,17 +40,8 @@ type CodelessPipeline = Omit<PipelineSpec, "stages"> & {
   readonly stages: readonly Omit<StageSpec, "code">[];
 };
 
-/** How often the control words are sent while there is work, in milliseconds: as often as the watchdog looks. */
+/** How often the control words are sent while there is work, in milliseconds. */
 const controlIntervalMs = 5;
-
-/** @throws Error with V8's text, and its offset in the bytes that were loaded */
-async function compile(binary: Uint8Array, codeSectionShiftBytes: number): Promise<WebAssembly.Module> {
-  try {
-    return await WebAssembly.compile(Uint8Array.from(binary));
-  } catch (cause) {
-    throw new Error(compileProblem(cause, codeSectionShiftBytes), { cause });
-  }
-}
 
 /** Carries slots between the server's process and the thread. */
 export class Relay {
@@ -68,9 +59,11 @@ export class Relay {
   readonly #inThread = new Set<number>();
   readonly #told = new Int32Array(controlWords);
   #timer: NodeJS.Timeout | undefined;
+  #maxCompileMs: number;
 
   constructor(socket: Socket, { limits, worker, threadName }: ChildStart) {
     setEngineFlags(limits);
+    this.#maxCompileMs = limits.maxCompileMs;
     this.#socket = socket;
     this.#memory = new SlotMemory(layoutFor(limits));
     this.#memory.words[Control.currentSlot] = -1;
@@ -114,9 +107,12 @@ export class Relay {
       case ToChild.recall:
         this.#giveBack();
         return;
-      case ToChild.limits:
-        this.#link.post({ type: "limits", limits: JSON.parse(payload.toString("utf8")) as Limits }, []);
+      case ToChild.limits: {
+        const limits = JSON.parse(payload.toString("utf8")) as Limits;
+        this.#maxCompileMs = limits.maxCompileMs;
+        this.#link.post({ type: "limits", limits }, []);
         return;
+      }
     }
   }
 
@@ -132,7 +128,10 @@ export class Relay {
           const binary = binaries?.get(index) ?? new Uint8Array(0);
           return {
             ...stage,
-            code: { t: "compiled", module: await compile(binary, stage.codeSectionShiftBytes) },
+            code: {
+              t: "compiled",
+              module: await compileWithin(binary, stage.codeSectionShiftBytes, this.#maxCompileMs),
+            },
           };
         }),
       );

@@ -72,6 +72,17 @@ export function childProblem(payload: Buffer): ChildProblem {
   return parse(problem, payload);
 }
 
+/** The largest frame that a worker may have a reason to send: a result, or a report on every record of a batch. */
+export function maxFrameBytes(limits: Readonly<Limits>): number {
+  const failureBytes = limits.maxFailureTextBytes + 2_048;
+  // A report has inputs as base64, and each message in its samples and matters.
+  return (
+    limits.maxResultBytes * 2 +
+    2 * limits.maxBatchRecords * failureBytes +
+    2 * limits.maxBatchBytes * limits.maxStages
+  );
+}
+
 function bounds(limits: Readonly<Limits>) {
   return {
     layoutSlots: 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 4)),

@@ -24,6 +24,8 @@ export interface SentSlot {
   /** The input; it lies in the slot where it fits, else here. */
   readonly transferred: Uint8Array | undefined;
   readonly submittedMs: number;
+  /** How long it may take, in milliseconds, once those before it have completed. */
+  readonly answerWithinMs: number;
   /** Whether it was asked back since. */
   recalled: boolean;
   /** Whether its failures were told. */

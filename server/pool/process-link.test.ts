@@ -1,8 +1,17 @@
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { clockOf } from "../../test/kit/clocks.ts";
 import { idlePipeline, idleStage } from "../../test/kit/jobs.ts";
-import { lieNames, lyingWorker, slowWorker, wordyWorker } from "../../test/kit/lying-worker.ts";
+import {
+  keepingWorker,
+  lieNames,
+  lyingWorker,
+  refusingWorker,
+  silentWorker,
+  slowWorker,
+  wordyWorker,
+} from "../../test/kit/lying-worker.ts";
+import { Control } from "../bridge/layout.ts";
 import { systemClock } from "../clock.ts";
 import { resolveLimits } from "../limits.ts";
 import { BatchJob } from "./batch-job.ts";
@@ -138,6 +147,56 @@ test("slots that come back from behind a slow batch are used again once each has
   await worker.ended();
 });
 
+describe("a process that keeps a batch beyond all time", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** More than a run may take, and a compilation before it. */
+  const beyondMs = 10_000_000;
+
+  test.each([
+    ["and says nothing is ended, and the batch that it had first is blamed", silentWorker, 0],
+    ["that it was asked for is ended as well, though it has given it back", keepingWorker, 1],
+  ])("%s", async (_, kind, blamed) => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    const crossings = [crossingOfOne(), crossingOfOne()];
+    const dead = Promise.withResolvers<{ left: readonly Crossing[]; running: Crossing | undefined }>();
+    const returned = Promise.withResolvers<void>();
+    let nowMs = 1_000;
+    const worker = await workerOf(
+      kind,
+      { returned: () => returned.resolve(), dead: (_, __, left, running) => dead.resolve({ left, running }) },
+      clockOf(() => nowMs),
+    );
+    for (const crossing of crossings) worker.submit(crossing);
+    worker.wake();
+    if (kind === keepingWorker) {
+      worker.takeBack();
+      await returned.promise;
+    }
+    vi.advanceTimersByTime(10_000);
+    expect(worker.state.t).toBe("ready");
+    nowMs += beyondMs;
+    vi.advanceTimersByTime(1_000);
+    const { left, running } = await dead.promise;
+    expect(worker.problem).toBe("the worker's process does not answer what it was given");
+    expect(running).toBe(crossings[0]);
+    expect(left).toEqual(crossings.slice(0, 2 - blamed));
+    expect(worker.memory.words[Control.currentRecord]).toBe(-1);
+  });
+});
+
+test("what a process was about to run when it ended is blamed, though it had refused a module before", async () => {
+  const [refused, fatal] = [crossingOfOne(), crossingOfOne()];
+  const dead = Promise.withResolvers<Crossing | undefined>();
+  const worker = await workerOf(refusingWorker, { dead: (_, __, ___, running) => dead.resolve(running) });
+  worker.submit(refused);
+  worker.submit(fatal);
+  worker.wake();
+  expect(await dead.promise).toBe(fatal);
+});
+
 test("a process that ends by itself, and one that cannot be started, are told as such", async () => {
   const reasons = await Promise.all(
     [
@@ -163,6 +222,18 @@ test("a process that ends by itself, and one that cannot be started, are told as
     "the worker's process exited with code 3",
     expect.stringMatching(/^the worker's process does not start: .*ENOENT/),
   ]);
+});
+
+test("that a process cannot be started is told once", async () => {
+  const child = spawn("/nowhere/node", [], pipes);
+  const closed = new Promise((resolve) => child.once("close", resolve));
+  const dead = vi.fn();
+  new WorkerHandle(
+    { limits, clock: systemClock, ledger: undefined, start: processStarter(systemClock, () => child) },
+    { ...silent, dead },
+  );
+  await closed;
+  expect(dead).toHaveBeenCalledOnce();
 });
 
 test("under its flags a process has no files but the program's, no network and no children", () => {

@@ -23,25 +23,24 @@ import {
   wordsFrame,
 } from "../bridge/frames.ts";
 import { completedMessage } from "../bridge/from-worker.ts";
-import { Claim, Control, controlWords, Phase, Slot } from "../bridge/layout.ts";
+import { Claim, Control, controlWords, Outcome, Phase, Slot } from "../bridge/layout.ts";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { PayloadReader, submitFrame } from "../bridge/slot-frames.ts";
 import type { ToWorker } from "../bridge/to-worker.ts";
 import type { Clock } from "../clock.ts";
 import type { Limits } from "../limits.ts";
-import { childMessages, childProblem } from "./child-messages.ts";
+import { childMessages, childProblem, maxFrameBytes } from "./child-messages.ts";
 import { childTasks, startChild } from "./child-process.ts";
 import { CompletedSlots, type SentSlot } from "./completed-slot.ts";
+import { answerWithinMs, SentSlots } from "./sent-slots.ts";
 import { ThreadCpu } from "./thread-cpu.ts";
 import { threadName } from "./thread-link.ts";
+import { UnaskedFrames } from "./unasked-frames.ts";
 import { WitnessLog } from "./witness-log.ts";
 import type { LinkEvents, LinkStart, StartLink, WorkerEnd, WorkerLink } from "./worker-link.ts";
 
-/**
- * Frames that answer nothing, in a second: what a process sends beyond these, its guests' log lines and the counters of
- * what it has run is an attack on the server's loop. The control words come 200 times a second.
- */
-const maxUnaskedFramesPerSecond = 1_000;
+/** How often slots are looked for that are not answered, in milliseconds. */
+const overdueIntervalMs = 1_000;
 /** What is kept of what the process wrote to stderr. */
 const maxErrorText = 2_048;
 
@@ -63,9 +62,10 @@ export class ProcessLink implements WorkerLink {
   readonly #submitted: RingReader;
   readonly #completed: RingWriter;
   readonly #completedSlots: CompletedSlots;
-  readonly #sent: (SentSlot | undefined)[];
+  readonly #sent: SentSlots;
   readonly #inputs = new Map<number, Uint8Array>();
-  readonly #stages = new Map<number, number>();
+  readonly #pipelines = new Map<number, { readonly stages: number; readonly answerWithinMs: number }>();
+  readonly #overdueTimer: NodeJS.Timeout;
   #parse: ReturnType<typeof childMessages>;
   readonly #closed = Promise.withResolvers<void>();
   /** Batches that have completed after they had been begun. */
@@ -75,8 +75,10 @@ export class ProcessLink implements WorkerLink {
   #end: WorkerEnd | undefined;
   /** Whether it has sent what it must not. */
   #broke = false;
-  #unasked = 0;
-  #secondBeganMs = 0;
+  /** The slot that it has not answered in its time. */
+  #unanswered: number | undefined;
+  #gone = false;
+  readonly #unasked: UnaskedFrames;
 
   constructor(memory: SlotMemory, start: LinkStart, events: LinkEvents, clock: Clock, child: ChildProcess) {
     this.#memory = memory;
@@ -86,8 +88,10 @@ export class ProcessLink implements WorkerLink {
     this.#submitted = new RingReader(memory, "submit");
     this.#completed = new RingWriter(memory, "complete");
     this.#completedSlots = new CompletedSlots(memory, this.#bounds);
-    this.#sent = new Array(memory.layout.slots).fill(undefined);
+    this.#sent = new SentSlots(memory.layout.slots);
+    this.#overdueTimer = setInterval(() => this.#lookForOverdue(), overdueIntervalMs).unref();
     this.#parse = childMessages(this.#bounds);
+    this.#unasked = new UnaskedFrames(clock);
     this.#child = child;
     const name = threadName(start.worker);
     this.cpu = new ThreadCpu(name, childTasks(this.#child));
@@ -104,7 +108,7 @@ export class ProcessLink implements WorkerLink {
         this.#load(message.pipeline);
         return;
       case "drop":
-        this.#stages.delete(message.id);
+        this.#pipelines.delete(message.id);
         this.#write(wordsFrame(ToChild.drop, message.id));
         return;
       case "input":
@@ -127,11 +131,11 @@ export class ProcessLink implements WorkerLink {
   }
 
   cancelled(slot: number): void {
-    if (this.#sent[slot] !== undefined) this.#write(wordsFrame(ToChild.cancel, slot));
+    if (this.#sent.get(slot) !== undefined) this.#write(wordsFrame(ToChild.cancel, slot));
   }
 
   recall(): void {
-    for (const sent of this.#sent) if (sent !== undefined) sent.recalled = true;
+    this.#sent.recalled();
     this.#write(newFrame(ToChild.recall, 0));
   }
 
@@ -149,6 +153,7 @@ export class ProcessLink implements WorkerLink {
   }
 
   close(): void {
+    clearInterval(this.#overdueTimer);
     this.cpu.close();
     this.#frames.destroy();
   }
@@ -173,7 +178,7 @@ export class ProcessLink implements WorkerLink {
     this.#frames.on("error", () => {});
     this.#child.on("error", (error) => {
       this.#fail({ reason: "crash", problem: `the worker's process does not start: ${error.message}` });
-      // Without a process there will be no exit.
+      // Without a process there may be no exit.
       if (this.#child.pid === undefined) this.#ended(null, null);
     });
     witness.on("data", (chunk: Buffer) => this.#witness.push(chunk));
@@ -185,7 +190,10 @@ export class ProcessLink implements WorkerLink {
   }
 
   #load(pipeline: PipelineSpec): void {
-    this.#stages.set(pipeline.id, pipeline.stages.length);
+    this.#pipelines.set(pipeline.id, {
+      stages: pipeline.stages.length,
+      answerWithinMs: answerWithinMs(pipeline, this.#bounds.maxCompileMs),
+    });
     for (const [index, { code, name }] of pipeline.stages.entries()) {
       if (code.t !== "binary") throw new Error(`stage ${name} was compiled for threads`);
       const frame = newFrame(ToChild.module, 8 + code.clamped.length);
@@ -214,14 +222,16 @@ export class ProcessLink implements WorkerLink {
       this.#complete(slot);
       return;
     }
-    this.#sent[slot] = {
-      stages: this.#stages.get(words[base + Slot.pipeline] as number) ?? 0,
+    const pipeline = this.#pipelines.get(words[base + Slot.pipeline] as number);
+    if (pipeline === undefined) throw new Error(`slot ${slot} is of a pipeline that was not loaded`);
+    this.#sent.add(slot, {
+      ...pipeline,
       segments: words[base + Slot.segments] as number,
       transferred,
       submittedMs: this.#clock.nowMs(),
       recalled: false,
       reported: false,
-    };
+    });
     this.#write(submitFrame(this.#memory, slot, transferred));
   }
 
@@ -235,7 +245,7 @@ export class ProcessLink implements WorkerLink {
         this.#takeCompleted(payload);
         return;
       case FromChild.control:
-        this.#limitUnasked();
+        this.#unasked.add(this.#bounds.maxLogLinesPerSecond);
         this.#takeControl(payload);
         return;
       case FromChild.returned:
@@ -245,7 +255,7 @@ export class ProcessLink implements WorkerLink {
         this.#takeMessage(payload);
         return;
       case FromChild.ready:
-        this.#limitUnasked();
+        this.#unasked.add(this.#bounds.maxLogLinesPerSecond);
         this.#events.message({ type: "ready" });
         return;
       case FromChild.problem:
@@ -260,20 +270,21 @@ export class ProcessLink implements WorkerLink {
     const { words } = this.#memory;
     const reader = new PayloadReader(payload);
     const slot = reader.count(this.#memory.layout.slots - 1, "the slot");
-    const sent = this.#sent[slot];
+    const sent = this.#sent.get(slot);
     if (sent === undefined) throw new FrameError(`slot ${slot} was not sent`);
     if (words[this.#memory.slot(slot) + Slot.claim] !== Claim.takenBack) {
       // Should it lie, this slot is to blame.
       words[Control.currentSlot] = slot;
       const output = this.#completedSlots.accept(slot, reader, sent, this.#clock.nowMs());
       if (output !== undefined) this.#events.message({ type: "output", slot, bytes: output });
-      this.#done++;
+      // What its main thread refuses, its worker has not begun.
+      if (words[this.#memory.slot(slot) + Slot.outcome] !== Outcome.uncompiled) this.#done++;
       // It may have counters to tell of each stage.
-      this.#unasked -= sent.stages;
+      this.#unasked.allow(sent.stages);
     }
     words[Control.currentPhase] = Phase.idle;
     words[Control.currentSlot] = -1;
-    this.#sent[slot] = undefined;
+    this.#sent.complete(slot, this.#clock.nowMs());
     this.#complete(slot);
   }
 
@@ -284,7 +295,7 @@ export class ProcessLink implements WorkerLink {
 
   #takeReturned(slot: number): void {
     const claim = this.#memory.slot(slot) + Slot.claim;
-    if (this.#sent[slot]?.recalled !== true || this.#memory.words[claim] !== Claim.worker)
+    if (this.#sent.get(slot)?.recalled !== true || this.#memory.words[claim] !== Claim.worker)
       throw new FrameError(`slot ${slot} was given back, and nobody asked for it`);
     this.#memory.words[claim] = Claim.takenBack;
     this.#events.message({ type: "returned", slot });
@@ -298,7 +309,7 @@ export class ProcessLink implements WorkerLink {
     if (slot >= layout.slots) throw new FrameError(`slot ${slot} is said to run`);
     for (const word of toldWords) words[word] = told[word] as number;
     // What was told before its slot completed is old.
-    const sent = slot < 0 ? undefined : this.#sent[slot];
+    const sent = slot < 0 ? undefined : this.#sent.get(slot);
     if (sent === undefined) {
       words[Control.currentSlot] = -1;
       words[Control.currentPhase] = Phase.idle;
@@ -308,45 +319,40 @@ export class ProcessLink implements WorkerLink {
   #takeMessage(payload: Buffer): void {
     const message = this.#parse(payload);
     if (message.type === "report") {
-      const sent = this.#sent[message.slot];
+      const sent = this.#sent.get(message.slot);
       if (sent === undefined) throw new FrameError("a report of a slot that was not sent");
       if (sent.reported) throw new FrameError("a second report of a slot");
       sent.reported = true;
     } else {
-      this.#limitUnasked();
+      this.#unasked.add(this.#bounds.maxLogLinesPerSecond);
       // Of a pipeline that was dropped meanwhile, or that the process was never told of.
-      if (!this.#stages.has(message.pipeline)) return;
+      if (!this.#pipelines.has(message.pipeline)) return;
     }
     this.#events.message(message);
   }
 
-  #limitUnasked(): void {
-    const nowMs = this.#clock.nowMs();
-    if (nowMs - this.#secondBeganMs >= 1_000) {
-      this.#secondBeganMs = nowMs;
-      this.#unasked = 0;
-    }
-    const most = maxUnaskedFramesPerSecond + this.#bounds.maxLogLinesPerSecond;
-    if (++this.#unasked > most)
-      throw new FrameError(`more than ${most} frames in a second that answer nothing`);
+  #lookForOverdue(): void {
+    if (this.#end !== undefined) return;
+    this.#unanswered = this.#sent.overdue(this.#clock.nowMs());
+    if (this.#unanswered === undefined) return;
+    this.#fail({ reason: "crash", problem: "the worker's process does not answer what it was given" });
   }
 
   /** Puts what the process did last where the handle looks for whom to blame. */
   #blame(): void {
     const { words, layout } = this.#memory;
-    if (this.#broke) {
-      words[Control.currentRecord] = -1;
-      return;
-    }
-    words[Control.currentSlot] = -1;
+    const put = (slot: number, stage: number, record: number): void => {
+      const sent = slot < 0 || slot >= layout.slots ? undefined : this.#sent.get(slot);
+      words[Control.currentSlot] = sent === undefined ? -1 : slot;
+      words[Control.currentStage] = sent === undefined ? 0 : stageWithin(sent, stage);
+      words[Control.currentRecord] = record;
+    };
     const { last } = this.#witness;
-    if (last === undefined) return;
-    const { begun, slot, stage, record } = last;
-    const sent = slot < 0 || slot >= layout.slots ? undefined : this.#sent[slot];
-    if (begun <= this.#done || sent === undefined) return;
-    words[Control.currentSlot] = slot;
-    words[Control.currentStage] = stageWithin(sent, stage);
-    words[Control.currentRecord] = record;
+    if (this.#broke) put(words[Control.currentSlot] as number, words[Control.currentStage] as number, -1);
+    else if (this.#unanswered !== undefined)
+      put(this.#unanswered, last?.slot === this.#unanswered ? last.stage : 0, -1);
+    else if (last !== undefined && last.begun > this.#done) put(last.slot, last.stage, last.record);
+    else words[Control.currentSlot] = -1;
   }
 
   #fail(end: WorkerEnd): void {
@@ -355,6 +361,8 @@ export class ProcessLink implements WorkerLink {
   }
 
   #ended(code: number | null, signal: string | null): void {
+    if (this.#gone) return;
+    this.#gone = true;
     this.#blame();
     const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
     const said = this.#errorText.match(/#? ?(?:Fatal|FATAL)[^\n]*/)?.[0] ?? "";
@@ -384,14 +392,3 @@ const toldWords = [
   Control.instancePages,
   Control.guestCalls,
 ] as const;
-
-/** The largest frame that a worker may have a reason to send: a result, or a report on every record of a batch. */
-function maxFrameBytes(limits: Readonly<Limits>): number {
-  const failureBytes = limits.maxFailureTextBytes + 2_048;
-  // A report has inputs as base64, and each message in its samples and matters.
-  return (
-    limits.maxResultBytes * 2 +
-    2 * limits.maxBatchRecords * failureBytes +
-    2 * limits.maxBatchBytes * limits.maxStages
-  );
-}

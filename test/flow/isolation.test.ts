@@ -42,6 +42,7 @@ describe("a pipeline in a process of its own", () => {
         "picky-here": [{ module: "program", when }, "program"],
         "marked-apart": [apart("marked", { limits: { recordTimeoutMs: 200 } })],
         "aborter-apart": [apart("aborter")],
+        "letters-apart": [apart("program"), { module: "program", onFailure: OnFailure.DEAD_LETTER }],
       },
     });
   });
@@ -75,6 +76,13 @@ describe("a pipeline in a process of its own", () => {
     const values = Array.from({ length: 300 }, (_, index) => `a${String(index).padEnd(2_000, "-")}`);
     const result = await kit.raw.transform(request("marked-apart", ...values));
     expect(valuesOf(result)).toEqual(values);
+  });
+
+  test("may fail more records than a batch may have, where they are parts of those that came", async () => {
+    const values = new Array<string>(1_200).fill("9xxxxxxxxx");
+    const { failures } = await kit.raw.transform(request("letters-apart", ...values));
+    expect(failures).toHaveLength(9 * 1_200);
+    expect(kit.server.stats.pool.stopped.size).toBe(0);
   });
 
   test("keeps a stream's order", async () => {

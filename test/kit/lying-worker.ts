@@ -5,6 +5,7 @@
  * @module
  */
 
+import { writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import {
@@ -29,9 +30,9 @@ function completed(slot: number, outcome: number, output: Uint8Array, outputLeng
   return completedWords([slot, outcome, 0, 0, 0, 0, 0, 0, 0, 0, 1, ...segment], output);
 }
 
-/** A slot that was given back, as it completes: empty. */
-function completedEmpty(slot: number): Buffer {
-  return completedWords([slot, Outcome.result, 0, 0, 0, 0, 0, 0, 0, 0, 0], new Uint8Array(0));
+/** A slot that completes without a result: one that was given back, or whose module was refused. */
+function completedEmpty(slot: number, outcome: number = Outcome.result): Buffer {
+  return completedWords([slot, outcome, 0, 0, 0, 0, 0, 0, 0, 0, 0], new Uint8Array(0));
 }
 
 /** @param words - slot, outcome, seven further words of the slot, stages, segments, and words of each segment */
@@ -111,6 +112,25 @@ const zeros = new Array<number>(9).fill(0);
 /** In place of a lie: tells all that it may. */
 export const wordyWorker = "wordy";
 
+/** In place of a lie: says nothing of what it is given, and nothing else. */
+export const silentWorker = "silent";
+
+/** In place of a lie: gives back what it is asked for, and never ends it. */
+export const keepingWorker = "keeping";
+
+/** In place of a lie: refuses the first slot's module, leaves word that it runs the second slot, and ends. */
+export const refusingWorker = "refusing";
+
+let refused = false;
+const refusing = (slot: number): readonly Buffer[] => {
+  if (!refused) {
+    refused = true;
+    return [completedEmpty(slot, Outcome.uncompiled)];
+  }
+  writeSync(childFiles.witness, Int32Array.of(1, slot, 0, -1));
+  process.exit(1);
+};
+
 /** In place of a lie: keeps its first slot until all are asked back, and then gives the others back and ends them all at once. */
 export const slowWorker = "slow";
 
@@ -118,16 +138,24 @@ export const slowWorker = "slow";
 function* givenBack([begun, ...others]: readonly number[]): Generator<Buffer> {
   for (const slot of others) yield wordsFrame(FromChild.returned, slot);
   const ended = begun === undefined ? [] : [completed(begun, Outcome.result, oneEmpty)];
-  yield Buffer.concat([...ended, ...others.map(completedEmpty)]);
+  yield Buffer.concat([...ended, ...others.map((slot) => completedEmpty(slot))]);
 }
 
 /** The names of the lies. */
 export const lieNames = Object.keys(lies);
 
+/** What others send that do not lie outright. */
+const others: typeof lies = {
+  [wordyWorker]: wordy,
+  [silentWorker]: () => [],
+  [refusingWorker]: refusing,
+};
+
 if (process.argv[1] === lyingWorker) {
   const socket = new Socket({ fd: childFiles.frames, readable: true, writable: true });
-  const lie = lies[process.argv[2] ?? ""] ?? (process.argv[2] === wordyWorker ? wordy : honest);
-  let kept: number[] | undefined = process.argv[2] === slowWorker ? [] : undefined;
+  const name = process.argv[2] ?? "";
+  const lie = lies[name] ?? others[name] ?? honest;
+  let kept: number[] | undefined = [slowWorker, keepingWorker].includes(name) ? [] : undefined;
   const reader = new FrameReader(
     () => Number.MAX_SAFE_INTEGER,
     (type, payload) => {
@@ -138,7 +166,8 @@ if (process.argv[1] === lyingWorker) {
         else for (const frame of lie(slot)) socket.write(frame);
       }
       if (type === ToChild.recall && kept !== undefined) {
-        for (const frame of givenBack(kept)) socket.write(frame);
+        const [...frames] = givenBack(kept);
+        for (const frame of name === slowWorker ? frames : frames.slice(0, -1)) socket.write(frame);
         kept = undefined;
       }
     },
