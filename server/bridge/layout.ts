@@ -175,7 +175,7 @@ export const wholeStage = -1;
 /** `record` of an exclusion: nobody knows which record; the stage must run record by record. */
 export const unknownRecord = -2;
 
-/** Entries of the exclusion table. */
+/** Records and stages that a crossing leaves out since they have stopped workers, at most. An open breaker adds its stage for one run. */
 export const maxExclusions = 64;
 
 /** Free bytes before each segment's result, for the head of the response that the main thread puts there. */
@@ -186,6 +186,8 @@ export interface Layout {
   readonly slots: number;
   readonly maxStages: number;
   readonly maxSegments: number;
+  /** Entries of the exclusion table. */
+  readonly maxExclusions: number;
   readonly submitRing: number;
   readonly completeRing: number;
   readonly slotWords: number;
@@ -214,8 +216,11 @@ export function layoutFor(
   // Results that wait to be written hold their slots: four times as many as can be queued.
   const slots = 2 ** Math.ceil(Math.log2(limits.maxWorkerQueue * 4));
   const segmentTable = Slot.stages + limits.maxStages * StageWord.size;
-  const exclusionTable = segmentTable + limits.maxCoalescedCalls * SegmentWord.size;
-  const slotWordCount = exclusionTable + maxExclusions * ExclusionWord.size;
+  // Where no calls are merged, a crossing is still one.
+  const maxSegments = Math.max(1, limits.maxCoalescedCalls);
+  const exclusionTable = segmentTable + maxSegments * SegmentWord.size;
+  const exclusions = maxExclusions + limits.maxStages;
+  const slotWordCount = exclusionTable + exclusions * ExclusionWord.size;
   const slotWords = controlWords + 2 * slots;
   const timesOffset = align((slotWords + slots * slotWordCount) * Int32Array.BYTES_PER_ELEMENT);
   const slotTimes = 2 + 2 * limits.maxStages;
@@ -226,7 +231,8 @@ export function layoutFor(
   return {
     slots,
     maxStages: limits.maxStages,
-    maxSegments: limits.maxCoalescedCalls,
+    maxSegments,
+    maxExclusions: exclusions,
     submitRing: controlWords,
     completeRing: controlWords + slots,
     slotWords,

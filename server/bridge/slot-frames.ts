@@ -12,16 +12,7 @@
 
 import type { SlotMemory } from "./channel.ts";
 import { FrameError, FromChild, frameHeadBytes, newFrame, ToChild } from "./frames.ts";
-import {
-  Claim,
-  ExclusionWord,
-  maxExclusions,
-  Outcome,
-  SegmentWord,
-  Slot,
-  StageWord,
-  Transfer,
-} from "./layout.ts";
+import { Claim, ExclusionWord, Outcome, SegmentWord, Slot, StageWord, Transfer } from "./layout.ts";
 
 const word = Int32Array.BYTES_PER_ELEMENT;
 const time = Float64Array.BYTES_PER_ELEMENT;
@@ -114,7 +105,7 @@ export function acceptSubmit(memory: SlotMemory, payload: Buffer): Submitted {
   const slot = reader.count(layout.slots - 1, "the slot");
   const pipeline = reader.int();
   const segments = reader.count(layout.maxSegments, "the number of segments");
-  const exclusions = reader.count(maxExclusions, "the number of exclusions");
+  const exclusions = reader.count(layout.maxExclusions, "the number of exclusions");
   const base = memory.slot(slot);
   for (let segment = 0; segment < segments; segment++)
     words[memory.segment(slot, segment) + SegmentWord.length] = reader.int();

@@ -41,7 +41,7 @@ type CodelessPipeline = Omit<PipelineSpec, "stages"> & {
 };
 
 /** How often the control words are sent while there is work, in milliseconds. */
-const controlIntervalMs = 5;
+export const controlIntervalMs = 5;
 
 /** Carries slots between the server's process and the thread. */
 export class Relay {
@@ -245,9 +245,10 @@ export class Relay {
     }
   }
 
-  /** Says what the thread does, when that has changed. */
+  /** Says what the thread has done and not told, and what it does, when that has changed. */
   #tell(): void {
     const { words } = this.#memory;
+    if (this.#complete.ready) this.#drain();
     let changed = false;
     for (let word = 0; word < controlWords; word++) {
       const value = Atomics.load(words, word);

@@ -115,6 +115,17 @@ describe("after the loss of a worker", () => {
     expect(isHopeless(each, limits)).toBe(true);
   });
 
+  test("what open breakers leave out for a run takes no place of what is remembered", () => {
+    const each = crossing();
+    for (let record = 0; record < 70; record++) {
+      const open = [0, 1].map((stage) => ({ stage, record: wholeStage, code: ExclusionCode.breakerOpen }));
+      each.exclusions = [...each.exclusions, ...open];
+      afterLoss(each, 0, record);
+      expect(each.exclusions.map(({ code }) => code)).not.toContain(ExclusionCode.breakerOpen);
+      expect(each.exclusions.length).toBe(Math.min(record + 1, maxExclusions));
+    }
+  });
+
   test("what can be remembered is bounded, and the last place gives the stage up", () => {
     const each = crossing();
     for (let record = 0; record < 200; record++) afterLoss(each, 0, record);

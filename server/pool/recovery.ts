@@ -25,6 +25,7 @@ export function afterOverrun(
 ): void {
   crossing.spentMs += ranMs;
   if (overrun.t === "cancelled") return;
+  withdrawBreakers(crossing);
   const { limits, stages } = crossing.pipeline.spec;
   const spec = stages[overrun.stage];
   const allowedMs = (limits.maxFaultsPerBatch + 2) * (spec?.batchTimeoutMs ?? 0);
@@ -45,6 +46,7 @@ export function afterOverrun(
 /** The crossing's worker has died while it ran: the record that the guest had named is blamed, else they run one by one. */
 export function afterLoss(crossing: Crossing, stage: number, record: number): void {
   crossing.losses++;
+  withdrawBreakers(crossing);
   const stepwise = crossing.exclusions.some(
     (known) => known.stage === stage && known.record === unknownRecord,
   );
@@ -69,6 +71,12 @@ export function mayBeInnocent(crossing: Crossing, worker: WorkerState): boolean 
  */
 export function isHopeless({ losses }: Crossing, { maxStages }: Readonly<Limits>): boolean {
   return losses > maxExclusions + maxStages;
+}
+
+/** What an open breaker excluded held for that run only, and takes no place of what must be remembered. */
+function withdrawBreakers(crossing: Crossing): void {
+  if (crossing.exclusions.some(({ code }) => code === ExclusionCode.breakerOpen))
+    crossing.exclusions = crossing.exclusions.filter(({ code }) => code !== ExclusionCode.breakerOpen);
 }
 
 /** The last place of the table is kept for giving up on the stage. */

@@ -4,6 +4,7 @@ import { idlePipeline, jobOf } from "../../test/kit/jobs.ts";
 import { defaultLimits } from "../limits.ts";
 import { Crossing } from "./crossing.ts";
 import { isHopeless } from "./recovery.ts";
+import { watchIntervalMs } from "./watchdog.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
@@ -84,4 +85,22 @@ test("a batch whose workers end with nobody named is given up in the end, and th
   }
   expect(ended).toBe(fatal.losses);
   expect(behind.losses).toBe(0);
+});
+
+test("a batch that has completed is answered although its worker does not tell, having begun a long one", () => {
+  const completed: Crossing[] = [];
+  const { pool, links } = fakePool(
+    { maxWorkers: 1, maxSpareWorkers: 0 },
+    { completed: (_, crossing) => completed.push(crossing) },
+  );
+  void pool.start();
+  const [link] = links;
+  link?.ready();
+  const [short, long] = [new Crossing([jobOf(idlePipeline())]), new Crossing([jobOf(idlePipeline())])];
+  if (link !== undefined) link.onSlots = ([slot]) => link.complete(slot as number);
+  for (const crossing of [short, long]) pool.dispatch(crossing);
+  pool.wake();
+  expect(completed).toEqual([]);
+  vi.advanceTimersByTime(watchIntervalMs);
+  expect(completed).toEqual([short]);
 });

@@ -41,7 +41,9 @@ export function writeCrossing(
 }
 
 function writeExclusions(memory: SlotMemory, slot: number, crossing: Crossing): void {
-  const { words } = memory;
+  const { words, layout } = memory;
+  if (crossing.exclusions.length > layout.maxExclusions)
+    throw new Error(`${crossing.exclusions.length} exclusions, and room for ${layout.maxExclusions}`);
   words[memory.slot(slot) + Slot.exclusions] = crossing.exclusions.length;
   for (let index = 0; index < crossing.exclusions.length; index++) {
     const entry = memory.exclusion(slot, index);

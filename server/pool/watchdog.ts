@@ -103,6 +103,8 @@ export class Watchdog {
     for (const worker of this.#workers()) {
       if (worker.queued === 0) continue;
       working = true;
+      // A worker that goes on at once with the next batch does not tell of a short one: should the next be long, nobody would.
+      if (worker.hasCompleted) worker.drain();
       if (worker.state.t === "ready") this.#lookAt(worker);
     }
     if (!working) this.close();

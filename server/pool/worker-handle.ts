@@ -172,6 +172,11 @@ export class WorkerHandle {
     this.#link.ring();
   }
 
+  /** Whether slots have completed that were not read yet. */
+  get hasCompleted(): boolean {
+    return this.#complete.ready;
+  }
+
   /** Reads completed slots now; no message will be sent for them. */
   drain(): void {
     const { words } = this.memory;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { RingReader, type SlotMemory } from "../../server/bridge/channel.ts";
+import { RingReader, RingWriter, type SlotMemory } from "../../server/bridge/channel.ts";
 import type { Clock } from "../../server/clock.ts";
 import { resolveLimits } from "../../server/limits.ts";
 import { Pool } from "../../server/pool/pool.ts";
@@ -20,16 +20,23 @@ export class FakeLink implements WorkerLink {
   onSlots: (slots: readonly number[]) => void = () => {};
   readonly #events: LinkEvents;
   readonly #submitted: RingReader;
+  readonly #completed: RingWriter;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(memory: SlotMemory, events: LinkEvents) {
     this.#events = events;
     this.#submitted = new RingReader(memory, "submit");
+    this.#completed = new RingWriter(memory, "complete");
   }
 
   /** The worker waits for slots. */
   ready(): void {
     this.#events.message({ type: "ready" });
+  }
+
+  /** The worker has completed a slot, and does not tell. */
+  complete(slot: number): void {
+    this.#completed.push(slot);
   }
 
   /** The worker ends, by itself unless it was told to. */
