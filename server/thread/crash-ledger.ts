@@ -11,10 +11,14 @@
 import { writeSync } from "node:fs";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import { systemClock } from "../clock.ts";
+import type { RunContext } from "../stages/run-context.ts";
 import { encodeRow, type LedgerSeat, rowOffset } from "../supervision/ledger-format.ts";
 
 /** How long a worker is idle before its row is cleared, in milliseconds. */
 export const idleBeforeClearMs = 1_000;
+
+/** How often a batch that waits for the lane looks whether it was cancelled, in milliseconds. */
+const cancelCheckMs = 5;
 
 /** Says what this worker runs. */
 export class CrashLedger {
@@ -33,13 +37,16 @@ export class CrashLedger {
     this.#empty = encodeRow([], false, seat.rowBytes);
   }
 
-  /** A batch begins. Costs nothing for the pipeline that ran last; waits its turn for one on probation. */
-  begin(pipeline: PipelineSpec): void {
+  /**
+   * A batch begins. Costs nothing for the pipeline that ran last; waits its turn for one on probation.
+   *
+   * @param slot - where the batch lies: while it waits, the context says that it is there, and whether it was cancelled
+   */
+  begin(pipeline: PipelineSpec, slot: number, context: Pick<RunContext, "begin" | "cancelled">): void {
     const { probationUntilMs } = pipeline;
     if (probationUntilMs !== undefined && probationUntilMs > systemClock.nowMs()) {
       this.clear();
-      this.#takeLane();
-      this.#onProbation = pipeline;
+      if (this.#takeLane(slot, context)) this.#onProbation = pipeline;
       return;
     }
     if (pipeline === this.#named) return;
@@ -83,12 +90,21 @@ export class CrashLedger {
     this.#write(this.#empty);
   }
 
-  /** Should the holder's thread end, the main thread lets go for it. */
-  #takeLane(): void {
+  /**
+   * Should the holder's thread end, the main thread lets go for it. To the watchdog the batch has begun, so that what waits
+   * behind it runs elsewhere; it begins anew once it has the lane, so that its guest's time does not include the wait.
+   *
+   * @returns false when nobody waits for the batch any more: then no guest will run
+   */
+  #takeLane(slot: number, context: Pick<RunContext, "begin" | "cancelled">): boolean {
+    let waits = false;
     for (;;) {
       const holder = Atomics.compareExchange(this.#lane, 0, 0, this.#seat.row);
-      if (holder === 0) return;
-      Atomics.wait(this.#lane, 0, holder);
+      if (holder === 0) return true;
+      if (!waits) context.begin(slot);
+      waits = true;
+      if (context.cancelled) return false;
+      Atomics.wait(this.#lane, 0, holder, cancelCheckMs);
     }
   }
 

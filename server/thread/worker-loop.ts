@@ -125,7 +125,7 @@ export class WorkerLoop {
     const runner = this.#pipelines.get(words[base + Slot.pipeline] as number);
     if (runner !== undefined) {
       this.#context.limits = runner.spec.limits;
-      this.#ledger?.begin(runner.spec);
+      this.#ledger?.begin(runner.spec, slot, this.#context);
     }
     this.#slots.run(slot, runner, input);
     this.#ledger?.end();
