@@ -1,11 +1,14 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { RecordBatchSchema, TransformResultSchema } from "@leat/proto";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { idlePipeline, idleStage } from "../../test/kit/jobs.ts";
 import type { FailureMatter } from "../bridge/from-worker.ts";
 import type { RetrySpec } from "../bridge/pipeline-spec.ts";
-import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
+import { type LeatError, leatError } from "../errors.ts";
+import { BatchJob, type BatchOwner, type BatchResult } from "../pool/batch-job.ts";
+import { Crossing } from "../pool/crossing.ts";
+import type { DeadLetterDraft } from "../store/dead-letter-store.ts";
 import { BatchTracer } from "../telemetry/batch-trace.ts";
 import { Stats } from "../telemetry/stats.ts";
 import { Aftermath, type AftermathParts } from "./aftermath.ts";
@@ -30,6 +33,48 @@ const retrySpecs: fc.Arbitrary<RetrySpec> = fc.record({
 
 const batch = toBinary(RecordBatchSchema, create(RecordBatchSchema, { records: [{}] }));
 
+/** All of some bytes. */
+function whole(bytes: Uint8Array) {
+  return {
+    bytes: Buffer.from(bytes),
+    start: 0,
+    end: bytes.length,
+    mergeable: false,
+    sequence: 0,
+    streamId: "",
+  };
+}
+
+/** What an aftermath works with, on the timers' clock. */
+function partsOf(submit: AftermathParts["submit"], answered: BatchResult[]): AftermathParts {
+  return {
+    clock: { nowMs: () => Date.now(), wallMs: () => Date.now() },
+    stats: new Stats(),
+    tracer: new BatchTracer(undefined),
+    random: () => 0,
+    submit,
+    answer: (job, result) => {
+      answered.push(result);
+      job.settle(result);
+    },
+    deadLetters: undefined,
+    onLettersLost: () => {},
+  };
+}
+
+function resultFrom(bytes: Uint8Array, counts: { in: number; out: number; failed: number }): BatchResult {
+  return {
+    bytes: Buffer.from(bytes),
+    start: 0,
+    length: bytes.length,
+    recordsIn: counts.in,
+    recordsOut: counts.out,
+    recordsFailed: counts.failed,
+    scarce: false,
+    release: () => {},
+  };
+}
+
 /** What a run gives whose only record fails, or comes through. */
 function resultOf(failed: boolean): BatchResult {
   const bytes = toBinary(
@@ -41,16 +86,7 @@ function resultOf(failed: boolean): BatchResult {
         : { batch: { records: [{}] }, fanout: [1] },
     ),
   );
-  return {
-    bytes: Buffer.from(bytes),
-    start: 0,
-    length: bytes.length,
-    recordsIn: 1,
-    recordsOut: failed ? 0 : 1,
-    recordsFailed: failed ? 1 : 0,
-    scarce: false,
-    release: () => {},
-  };
+  return resultFrom(bytes, { in: 1, out: failed ? 0 : 1, failed: failed ? 1 : 0 });
 }
 
 const matter: FailureMatter = {
@@ -73,32 +109,16 @@ async function retried(
   const triesAtMs: number[] = [];
   const answered: BatchResult[] = [];
   const parts: AftermathParts = {
-    clock: { nowMs: () => Date.now(), wallMs: () => Date.now() },
-    stats: new Stats(),
-    tracer: new BatchTracer(undefined),
-    random: () => random,
-    submit: (again) => {
+    ...partsOf((again) => {
       triesAtMs.push(Date.now() - startMs);
       const fails = triesAtMs.length < failures;
       if (fails) again.owner.matters?.(again, [matter]);
       again.settle(resultOf(fails));
-    },
-    answer: (job, result) => {
-      answered.push(result);
-      job.settle(result);
-    },
-    deadLetters: undefined,
-    onLettersLost: () => {},
+    }, answered),
+    random: () => random,
   };
-  const whole = {
-    bytes: Buffer.from(batch),
-    start: 0,
-    end: batch.length,
-    mergeable: false,
-    sequence: 0,
-    streamId: "",
-  };
-  const job = new BatchJob({ settled: () => {} }, idlePipeline([idleStage({ retry })]), whole, startMs);
+  const pipeline = idlePipeline([idleStage({ retry })]);
+  const job = new BatchJob({ settled: () => {} }, pipeline, whole(batch), startMs);
   Aftermath.begin(parts, job, resultOf(true), [matter]);
   await vi.runAllTimersAsync();
   return { triesAtMs, failed: answered[0]?.recordsFailed ?? -1, answers: answered.length };
@@ -128,37 +148,167 @@ test("a record is tried again after each wait of its policy, no earlier, no late
   );
 });
 
+const patient: RetrySpec = {
+  attempts: 3,
+  initialBackoffMs: 60_000,
+  maxBackoffMs: 60_000,
+  factor: 1,
+  jitter: 0,
+  faults: false,
+};
+
+/** An aftermath of one record that may be tried again, and becomes a letter if it fails for good. */
+function beginPatient(settings: Partial<AftermathParts> = {}, deadlineMs = Number.POSITIVE_INFINITY) {
+  const submitted: BatchJob[] = [];
+  const answered: BatchResult[] = [];
+  const letters: DeadLetterDraft[] = [];
+  const parts: AftermathParts = {
+    ...partsOf((job) => submitted.push(job), answered),
+    deadLetters: { write: async (drafts) => void letters.push(...drafts) },
+    ...settings,
+  };
+  const pipeline = idlePipeline([idleStage({ retry: patient, onFailure: "dead_letter" })]);
+  const outcomes: (BatchResult | LeatError)[] = [];
+  const owner: BatchOwner = { settled: (_, outcome) => void outcomes.push(outcome) };
+  const job = new BatchJob(owner, pipeline, whole(batch), Date.now());
+  job.deadlineMs = deadlineMs;
+  Aftermath.begin(parts, job, resultOf(true), [{ ...matter, letter: true }]);
+  return { job, submitted, answered, letters, outcomes };
+}
+
 test("a batch that nobody waits for any more is not tried again", async () => {
-  const submit = vi.fn();
-  const retry = {
-    attempts: 3,
-    initialBackoffMs: 100,
-    maxBackoffMs: 100,
-    factor: 1,
-    jitter: 0,
-    faults: false,
-  };
-  const parts = {
-    clock: { nowMs: () => Date.now(), wallMs: () => Date.now() },
-    stats: new Stats(),
-    tracer: new BatchTracer(undefined),
-    random: () => 0,
-    submit,
-    answer: () => {},
-    deadLetters: undefined,
-    onLettersLost: () => {},
-  };
-  const whole = {
-    bytes: Buffer.from(batch),
-    start: 0,
-    end: batch.length,
-    mergeable: false,
-    sequence: 0,
-    streamId: "",
-  };
-  const job = new BatchJob({ settled: () => {} }, idlePipeline([idleStage({ retry })]), whole, 0);
-  Aftermath.begin(parts, job, resultOf(true), [matter]);
+  const { job, submitted, letters } = beginPatient();
   job.cancel(1);
   await vi.runAllTimersAsync();
-  expect(submit).not.toHaveBeenCalled();
+  expect([submitted, letters]).toEqual([[], []]);
+});
+
+test("a batch that is cancelled while a try of it waits in the queue makes no letters, since its tries are not used up", async () => {
+  const { job, submitted, answered, letters, outcomes } = beginPatient();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(submitted).toHaveLength(1);
+  job.cancel(Date.now());
+  await vi.runAllTimersAsync();
+  expect(submitted[0]?.settled).toBe(true);
+  expect([letters, answered]).toEqual([[], []]);
+  expect(outcomes).toEqual([expect.objectContaining({ reason: "CANCELLED" })]);
+});
+
+test("a batch that is cancelled while a try of it runs makes no letters either", async () => {
+  const { job, submitted, letters, outcomes } = beginPatient();
+  await vi.advanceTimersByTimeAsync(60_000);
+  const [again] = submitted as [BatchJob];
+  again.crossing = new Crossing([again]);
+  job.cancel(Date.now());
+  again.settle(leatError("CANCELLED"));
+  await vi.runAllTimersAsync();
+  expect(letters).toEqual([]);
+  expect(outcomes).toHaveLength(1);
+});
+
+test("a wait that would outlive the deadline is not begun: the caller gets what there is, and the record is kept", async () => {
+  const { submitted, answered, letters } = beginPatient({}, Date.now() + 500);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(answered[0]?.recordsFailed).toBe(1);
+  expect(letters).toMatchObject([{ code: "later", attempts: 1 }]);
+  await vi.runAllTimersAsync();
+  expect(submitted).toEqual([]);
+});
+
+/** At which stages each try of a record fails; it comes through where that is none. */
+type Fate = readonly (readonly number[])[];
+
+const stageCount = 3;
+
+/** A result of records that say which run they are of, and the matters of those that failed. */
+function runOf(records: readonly { readonly name: string; readonly stages: readonly number[] }[]): {
+  result: BatchResult;
+  matters: FailureMatter[];
+} {
+  const fine = records.filter(({ stages }) => stages.length === 0);
+  const failures = records.flatMap(({ stages }, index) =>
+    stages.map((stage) => ({ index, code: "later", stage: `s${stage}`, attempts: 1 })),
+  );
+  const bytes = toBinary(
+    TransformResultSchema,
+    create(TransformResultSchema, {
+      batch: { records: fine.map(({ name }) => ({ value: Buffer.from(name) })) },
+      fanout: records.map(({ stages }) => (stages.length === 0 ? 1 : 0)),
+      failures,
+    }),
+  );
+  const matters = failures.map(({ index, stage }) => ({ ...matter, index, stage: Number(stage.slice(1)) }));
+  const counts = { in: records.length, out: fine.length, failed: failures.length };
+  return { result: resultFrom(bytes, counts), matters };
+}
+
+const fates: fc.Arbitrary<Fate[]> = fc.array(
+  fc.array(fc.subarray([0, 1, 2]), { minLength: 1, maxLength: 8 }),
+  { minLength: 1, maxLength: 5 },
+);
+
+/** Runs a batch whose records have these fates. @returns the records that came through, and those that failed with their tries */
+async function fulfil(fates: readonly Fate[], retries: readonly RetrySpec[], runMs: number) {
+  const tries = fates.map(() => 1);
+  const under = new Set<number>();
+  const answered: BatchResult[] = [];
+  const fateOf = (index: number) => {
+    const stages = fates[index]?.[(tries[index] ?? 0) - 1] ?? [];
+    return { name: `${index}.${tries[index]}`, stages };
+  };
+  const submit = (job: BatchJob): void => {
+    const { records } = fromBinary(RecordBatchSchema, job.bytes.subarray(job.start, job.end));
+    const indexes = records.map(({ value }) => Number(Buffer.from(value ?? []).toString()));
+    expect(indexes).toEqual([...new Set(indexes)].sort((a, b) => a - b));
+    for (const index of indexes) {
+      expect(under.has(index)).toBe(false);
+      under.add(index);
+      tries[index] = (tries[index] ?? 0) + 1;
+    }
+    const { result, matters } = runOf(indexes.map(fateOf));
+    setTimeout(() => {
+      for (const index of indexes) under.delete(index);
+      job.owner.matters?.(job, matters);
+      job.settle(result);
+    }, runMs);
+  };
+  const pipeline = idlePipeline(retries.map((retry, stage) => idleStage({ name: `s${stage}`, retry })));
+  const records = fates.map((_, index) => ({ value: Buffer.from(String(index)) }));
+  const bytes = toBinary(RecordBatchSchema, create(RecordBatchSchema, { records }));
+  const job = new BatchJob({ settled: () => {} }, pipeline, whole(bytes), Date.now());
+  const first = runOf(fates.map((_, index) => fateOf(index)));
+  Aftermath.begin(partsOf(submit, answered), job, first.result, first.matters);
+  await vi.runAllTimersAsync();
+  const [result] = answered as [BatchResult];
+  const { batch: out, failures } = fromBinary(
+    TransformResultSchema,
+    result.bytes.subarray(result.start, result.start + result.length),
+  );
+  return {
+    through: (out?.records ?? []).map(({ value }) => Buffer.from(value ?? []).toString()),
+    failed: failures.map(({ index, stage, attempts }) => `${index}.${attempts} ${stage}`),
+  };
+}
+
+test("each record is in one try at a time, is tried until no stage asks for more, and is answered with its last try", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fates,
+      fc.array(retrySpecs, { minLength: stageCount, maxLength: stageCount }),
+      fc.integer({ min: 0, max: 1_000 }),
+      async (fates, retries, runMs) => {
+        const through: string[] = [];
+        const failed: string[] = [];
+        for (const [index, fate] of fates.entries()) {
+          let tries = 1;
+          const stagesNow = () => fate[tries - 1] ?? [];
+          while (stagesNow().some((stage) => tries < (retries[stage]?.attempts ?? 1))) tries++;
+          if (stagesNow().length === 0) through.push(`${index}.${tries}`);
+          failed.push(...stagesNow().map((stage) => `${index}.${tries} s${stage}`));
+        }
+        expect(await fulfil(fates, retries, runMs)).toEqual({ through, failed });
+      },
+    ),
+    { numRuns: 300 },
+  );
 });

@@ -13,9 +13,9 @@ import { recordBodies } from "../record/batch.ts";
 import type { DeadLetterSink } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
 import type { Stats } from "../telemetry/stats.ts";
-import { backoffMs } from "./backoff.ts";
 import { type LetterOf, writeLetters } from "./dead-letters.ts";
 import { type InputPart, readParts, writeParts } from "./result-parts.ts";
+import { planRetries, type RetryWait } from "./retry-plan.ts";
 
 /** What the aftermath works with. */
 export interface AftermathParts {
@@ -78,36 +78,29 @@ export class Aftermath {
     for (const job of this.#running) job.cancel(nowMs);
   }
 
-  /** Sorts what a run left over: what is tried again waits, by stage; the rest stays as it is. */
+  /** Sorts what a run left over: what is tried again waits; the rest stays as it is. */
   #take(matters: readonly FailureMatter[]): void {
-    const again = new Map<number, number[]>();
     for (const matter of matters) {
       const known = this.#matters.get(matter.index);
       if (known === undefined) this.#matters.set(matter.index, [matter]);
       else known.push(matter);
-      const retry = this.#job.pipeline.spec.stages[matter.stage]?.retry;
-      if (!matter.retry || retry === undefined || (this.#tries[matter.index] as number) >= retry.attempts)
-        continue;
-      const indexes = again.get(matter.stage);
-      if (indexes === undefined) again.set(matter.stage, [matter.index]);
-      else if (indexes.at(-1) !== matter.index) indexes.push(matter.index);
     }
-    for (const [stage, indexes] of again) this.#wait(stage, indexes);
+    const { clock, random } = this.#parts;
+    // Whom a wait outlives, it keeps from everything that is known now.
+    const leftMs = this.#job.deadlineMs - clock.nowMs();
+    for (const wait of planRetries(matters, this.#job.pipeline.spec.stages, this.#tries, random))
+      if (wait.waitMs < leftMs) this.#wait(wait);
   }
 
-  #wait(stage: number, indexes: readonly number[]): void {
+  #wait({ stage, waitMs, indexes }: RetryWait): void {
     const { spec } = this.#job.pipeline;
     const stageSpec = spec.stages[stage];
     if (stageSpec === undefined) return;
     this.#parts.stats.pipeline(spec.name).stage(stage, stageSpec.identity).retries += indexes.length;
-    const tries = this.#tries[indexes[0] as number] as number;
-    const timer = setTimeout(
-      () => {
-        this.#timers.delete(timer);
-        this.#run(indexes);
-      },
-      backoffMs(stageSpec.retry, tries, this.#parts.random()),
-    );
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#run(indexes);
+    }, waitMs);
     this.#timers.add(timer);
   }
 
@@ -142,7 +135,8 @@ export class Aftermath {
     outcome: BatchResult | LeatError,
     matters: readonly FailureMatter[],
   ): void {
-    if (this.#job.settled) {
+    // Nobody waits for what a batch gave that was cancelled, and its tries are not used up: it makes no letters.
+    if (this.#job.cancelled || this.#job.settled) {
       if (!(outcome instanceof LeatError)) outcome.release();
       return;
     }

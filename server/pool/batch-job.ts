@@ -59,6 +59,8 @@ export class BatchJob {
   aftermath: { abandon(nowMs: number): void } | undefined = undefined;
   /** How often its records were tried before. */
   priorAttempts = 0;
+  /** When its caller gives up, in milliseconds since the Unix epoch: nothing is worth a wait that ends later. */
+  deadlineMs = Number.POSITIVE_INFINITY;
   /** Whether its records are dead letters already: what fails again makes no other one. */
   replayed = false;
   /** Whether nobody waits for it any more. */

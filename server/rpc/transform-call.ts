@@ -54,13 +54,15 @@ export function startTransform(
 ): () => void {
   let job: BatchJob | undefined;
   let cancelled = false;
+  const deadlineMs = engine.clock.nowMs() + (call.leftMs ?? Number.POSITIVE_INFINITY);
   const run = (pipeline: ServingPipeline): void => {
     if (cancelled) {
       settle(leatError("CANCELLED"));
       return;
     }
-    const expectedMs = pipeline.backlog.expectedMs(engine.clock.nowMs());
-    if (expectedMs > 0) engine.admission.checkWait(expectedMs, call.leftMs ?? Number.POSITIVE_INFINITY);
+    const nowMs = engine.clock.nowMs();
+    const expectedMs = pipeline.backlog.expectedMs(nowMs);
+    if (expectedMs > 0) engine.admission.checkWait(expectedMs, deadlineMs - nowMs);
     engine.admission.admit(call.end - call.start);
     const { bytes, start, end, traceparent, tracestate } = call;
     const owner: BatchOwner = {
@@ -82,6 +84,7 @@ export function startTransform(
       sender,
     };
     job = engine.submit("unary", owner, pipeline, batch, traceparent, tracestate);
+    job.deadlineMs = deadlineMs;
     if (call.replayed === true) job.replayed = true;
   };
   const records = check(engine, call);

@@ -1,22 +1,24 @@
+import { OnFailure } from "@leat/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { request, shapeOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 
 let kit: TestServer;
 
+const patient = { attempts: 2, initialBackoffMs: 60_000, maxBackoffMs: 60_000 };
 const quick = { attempts: 4, initialBackoffMs: 1, maxBackoffMs: 2 };
 
 beforeAll(async () => {
   kit = await startTestServer({
     modules: { program: "program" },
+    deadLetters: { write: async () => {} },
     pipelines: {
       retried: [{ module: "program", retry: quick }],
       faults: [{ module: "program", retry: { ...quick, attempts: 2, faults: true } }],
       dropped: [{ module: "program", retry: quick, onFailure: 2 }],
       second: ["program", { module: "program", retry: quick }],
-      patient: [
-        { module: "program", retry: { attempts: 2, initialBackoffMs: 60_000, maxBackoffMs: 60_000 } },
-      ],
+      patient: [{ module: "program", retry: patient }],
+      kept: [{ module: "program", retry: patient, onFailure: OnFailure.DEAD_LETTER }],
     },
   });
 });
@@ -80,6 +82,18 @@ test("records of several calls that shared a crossing are tried again for their 
   results.forEach((result, index) => {
     expect(shapeOf(result, 2).failures).toEqual(index % 3 === 0 ? ["1 later@program"] : []);
   });
+});
+
+test("a wait that the deadline would end is not begun: the others' results come, and the failure with its letter", async () => {
+  const call = request("kept", "a1", "y", "b2");
+  const { response } = kit.raw.begin(call, { timeoutMs: 30_000 });
+  const result = await response;
+  expect(shapeOf(result, 3)).toEqual({
+    values: ["1", "2"],
+    fanout: [1, 0, 1],
+    failures: ["1 later@program"],
+  });
+  expect(result.failures[0]?.deadLetterId).not.toBe("");
 });
 
 test("a wait ends when the caller goes away", async () => {
