@@ -171,6 +171,8 @@ function makeCompletion(
     again,
   );
   const aftermath: AftermathParts = {
+    limits,
+    held: { bytes: 0 },
     clock,
     stats,
     tracer,

@@ -69,6 +69,7 @@ export const limitChanges = {
   maxAdmittedBatches: "live",
   maxQueueDelayMs: "live",
   maxAdmittedBytes: "live",
+  maxHeldResultBytes: "live",
   maxBatchExecutionMs: "batch",
   maxRecordExecutionMs: "batch",
   maxCancelGraceMs: "batch",

@@ -67,6 +67,7 @@ export const defaultLimits: Readonly<Limits> = Object.freeze({
   maxAdmittedBatches: 4_096,
   maxQueueDelayMs: 1_000,
   maxAdmittedBytes: 256 * MiB,
+  maxHeldResultBytes: 128 * MiB,
   maxBatchExecutionMs: 5_000,
   maxRecordExecutionMs: 1_000,
   maxCancelGraceMs: 100,

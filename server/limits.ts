@@ -134,6 +134,11 @@ export interface Limits {
   maxQueueDelayMs: number;
   /** Bytes of those batches. Default 256 MiB. */
   maxAdmittedBytes: number;
+  /**
+   * Bytes of results, over all batches, that are held while records of theirs wait to be tried again. Where there is no more room, a
+   * batch is answered at once, and what failed in it has failed for good. Default 128 MiB.
+   */
+  maxHeldResultBytes: number;
   /** One batch's run through one stage. Default 5,000 ms. */
   maxBatchExecutionMs: number;
   /** One record's run through one stage, where the guest says which record it works on. Default 1,000 ms. */

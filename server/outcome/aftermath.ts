@@ -7,18 +7,22 @@
 
 import type { FailureMatter } from "../bridge/from-worker.ts";
 import type { Clock } from "../clock.ts";
-import { LeatError } from "../errors.ts";
+import { LeatError, type RecordFailureCode } from "../errors.ts";
+import type { Limits } from "../limits.ts";
 import { BatchJob, type BatchOwner, type BatchResult } from "../pool/batch-job.ts";
 import { recordBodies } from "../record/batch.ts";
 import type { DeadLetterSink } from "../store/dead-letter-store.ts";
 import type { BatchTracer } from "../telemetry/batch-trace.ts";
 import type { Stats } from "../telemetry/stats.ts";
 import { type LetterOf, writeLetters } from "./dead-letters.ts";
-import { type InputPart, readParts, writeParts } from "./result-parts.ts";
+import { type InputPart, partBytes, readParts, writeParts } from "./result-parts.ts";
 import { planRetries, type RetryWait } from "./retry-plan.ts";
 
 /** What the aftermath works with. */
 export interface AftermathParts {
+  readonly limits: Pick<Limits, "maxHeldResultBytes">;
+  /** The results that all aftermaths of a server hold. */
+  readonly held: { bytes: number };
   readonly clock: Clock;
   readonly stats: Stats;
   readonly tracer: BatchTracer;
@@ -44,12 +48,20 @@ export class Aftermath {
   readonly #matters = new Map<number, FailureMatter[]>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #running = new Set<BatchJob>();
+  /** What it holds of results: parts of each may be in the answer, so all count until that is given. */
+  #heldBytes = 0;
+  /** How large the result is as it stands. */
+  #bytes: number;
+  #records: number;
 
   private constructor(parts: AftermathParts, job: BatchJob, result: BatchResult) {
     this.#parts = parts;
     this.#job = job;
     this.#inputs = readParts(result);
     this.#tries = new Uint32Array(this.#inputs.length).fill(1);
+    this.#bytes = result.length;
+    this.#records = result.recordsOut;
+    this.#hold(result.length);
   }
 
   /**
@@ -73,8 +85,8 @@ export class Aftermath {
 
   /** Nobody waits for the batch any more. */
   abandon(nowMs: number): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    this.#endWaits();
+    this.#letGo();
     for (const job of this.#running) job.cancel(nowMs);
   }
 
@@ -85,27 +97,33 @@ export class Aftermath {
       if (known === undefined) this.#matters.set(matter.index, [matter]);
       else known.push(matter);
     }
-    const { clock, random } = this.#parts;
+    const { clock, random, limits, held } = this.#parts;
+    if (held.bytes > limits.maxHeldResultBytes) {
+      this.#endWaits();
+      return;
+    }
     // Whom a wait outlives, it keeps from everything that is known now.
     const leftMs = this.#job.deadlineMs - clock.nowMs();
     for (const wait of planRetries(matters, this.#job.pipeline.spec.stages, this.#tries, random))
       if (wait.waitMs < leftMs) this.#wait(wait);
   }
 
-  #wait({ stage, waitMs, indexes }: RetryWait): void {
+  #wait(wait: RetryWait): void {
+    const { stage, waitMs, indexes } = wait;
     const { spec } = this.#job.pipeline;
     const stageSpec = spec.stages[stage];
     if (stageSpec === undefined) return;
     this.#parts.stats.pipeline(spec.name).stage(stage, stageSpec.identity).retries += indexes.length;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.#run(indexes);
+      this.#run(wait);
     }, waitMs);
     this.#timers.add(timer);
   }
 
   /** Runs some inputs again, from the first stage. */
-  #run(indexes: readonly number[]): void {
+  #run(wait: RetryWait): void {
+    const { indexes } = wait;
     const { bytes, start, end, pipeline, trace } = this.#job;
     const bodies = recordBodies(bytes, start, end);
     const batch = Buffer.concat(indexes.map((index) => bodies[index]?.framed ?? Buffer.alloc(0)));
@@ -116,7 +134,7 @@ export class Aftermath {
       },
       settled: (job, outcome) => {
         this.#running.delete(job);
-        this.#merge(indexes, outcome, matters);
+        this.#merge(wait, outcome, matters);
       },
     };
     const whole = { bytes: batch, start: 0, end: batch.length, mergeable: false, sequence: 0, streamId: "" };
@@ -130,11 +148,7 @@ export class Aftermath {
     this.#parts.submit(job);
   }
 
-  #merge(
-    indexes: readonly number[],
-    outcome: BatchResult | LeatError,
-    matters: readonly FailureMatter[],
-  ): void {
+  #merge(wait: RetryWait, outcome: BatchResult | LeatError, matters: readonly FailureMatter[]): void {
     // Nobody waits for what a batch gave that was cancelled, and its tries are not used up: it makes no letters.
     if (this.#job.cancelled || this.#job.settled) {
       if (!(outcome instanceof LeatError)) outcome.release();
@@ -142,18 +156,86 @@ export class Aftermath {
     }
     // A run that could not happen (the breaker opened, say) leaves the failures as they were.
     if (!(outcome instanceof LeatError)) {
+      this.#hold(outcome.length);
+      const refused = new Set<number>();
       readParts(outcome).forEach((part, position) => {
-        const index = indexes[position] as number;
-        const attempts = (this.#tries[index] as number) + 1;
-        this.#tries[index] = attempts;
-        this.#matters.delete(index);
-        const failures = part.failures.map((failure) => ({ ...failure, attempts }));
-        this.#inputs[index] = { outputs: part.outputs, failures };
+        const index = wait.indexes[position] as number;
+        if (!this.#replace(index, wait.stage, part)) refused.add(index);
       });
       outcome.release();
-      this.#take(matters.map((matter) => ({ ...matter, index: indexes[matter.index] as number })));
+      const left = matters.map((matter) => ({ ...matter, index: wait.indexes[matter.index] as number }));
+      this.#take(left.filter(({ index }) => !refused.has(index)));
     }
     this.#finishIfDone();
+  }
+
+  /** Puts what an input gave in the place of what it gave before. @returns false where that finds no room, so that it failed */
+  #replace(index: number, stage: number, part: InputPart): boolean {
+    const attempts = (this.#tries[index] as number) + 1;
+    this.#tries[index] = attempts;
+    const before = this.#inputs[index] as InputPart;
+    const after = { ...part, failures: part.failures.map((failure) => ({ ...failure, attempts })) };
+    const { maxResultBytes, maxResultRecords } = this.#job.pipeline.spec.limits;
+    const bytes = this.#bytes - partBytes(before) + partBytes(after);
+    const records = this.#records - before.outputs.length + after.outputs.length;
+    const fits = bytes <= maxResultBytes && records <= maxResultRecords;
+    if (fits || after.outputs.length === 0) {
+      this.#matters.delete(index);
+      this.#inputs[index] = after;
+      this.#bytes = bytes;
+      this.#records = records;
+      return true;
+    }
+    const message =
+      bytes > maxResultBytes
+        ? `with what its last try gave, the batch's result has ${bytes} bytes, the limit maxResultBytes is ${maxResultBytes}`
+        : `with what its last try gave, the batch's result has ${records} records, the limit maxResultRecords is ${maxResultRecords}`;
+    this.#refuse(index, stage, { code: "output_too_large", message, attempts });
+    return false;
+  }
+
+  /** The failure for which an input was tried again stays, with another reason; the stage's policy has had its way with it. */
+  #refuse(
+    index: number,
+    stage: number,
+    reason: { readonly code: RecordFailureCode; readonly message: string; readonly attempts: number },
+  ): void {
+    const { spec } = this.#job.pipeline;
+    const stageSpec = spec.stages[stage];
+    if (stageSpec === undefined) return;
+    const { code, message, attempts } = reason;
+    this.#parts.stats.pipeline(spec.name).stage(stage, stageSpec.identity).addFailure(code);
+    const before = this.#inputs[index] as InputPart;
+    const after = {
+      ...before,
+      failures: before.failures.map((failure) =>
+        failure.stage === stageSpec.name
+          ? { ...failure, code, message, attempts, retryable: false }
+          : { ...failure, attempts },
+      ),
+    };
+    this.#inputs[index] = after;
+    this.#bytes += partBytes(after) - partBytes(before);
+    const matters = this.#matters.get(index) ?? [];
+    this.#matters.set(
+      index,
+      matters.map((matter) => (matter.stage === stage ? { ...matter, code, message, retry: false } : matter)),
+    );
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#parts.held.bytes += bytes;
+  }
+
+  #letGo(): void {
+    this.#parts.held.bytes -= this.#heldBytes;
+    this.#heldBytes = 0;
+  }
+
+  #endWaits(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
   }
 
   #finishIfDone(): void {
@@ -162,9 +244,11 @@ export class Aftermath {
       .then(() => writeParts(this.#inputs))
       .then(
         (result) => {
+          this.#letGo();
           if (!this.#job.settled) this.#parts.answer(this.#job, result);
         },
         (error) => {
+          this.#letGo();
           if (!this.#job.settled) this.#job.settle(LeatError.from(error));
         },
       );

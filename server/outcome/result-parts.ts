@@ -70,6 +70,13 @@ function assign(records: Uint8Array[], fanout: number[], failures: RecordFailure
   });
 }
 
+/** How many bytes an input's outputs and failures take in a result. */
+export function partBytes({ outputs, failures }: InputPart): number {
+  let size = sizeOf(outputs);
+  for (const failure of failures) size += encodeField(toBinary(RecordFailureSchema, failure)).length;
+  return size;
+}
+
 /** A result in memory of its own. */
 class OwnResult implements BatchResult {
   readonly scarce = false;
