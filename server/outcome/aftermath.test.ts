@@ -2,16 +2,12 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { RecordBatchSchema, TransformResultSchema } from "@leat/proto";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { batch, beginPatient, matter, partsOf, resultOf, runOf, whole } from "../../test/kit/aftermaths.ts";
 import { idlePipeline, idleStage } from "../../test/kit/jobs.ts";
-import type { FailureMatter } from "../bridge/from-worker.ts";
 import type { RetrySpec } from "../bridge/pipeline-spec.ts";
-import { type LeatError, leatError } from "../errors.ts";
-import { defaultLimits } from "../limits.ts";
-import { BatchJob, type BatchOwner, type BatchResult } from "../pool/batch-job.ts";
+import { leatError } from "../errors.ts";
+import { BatchJob, type BatchResult } from "../pool/batch-job.ts";
 import { Crossing } from "../pool/crossing.ts";
-import type { DeadLetterDraft } from "../store/dead-letter-store.ts";
-import { BatchTracer } from "../telemetry/batch-trace.ts";
-import { Stats } from "../telemetry/stats.ts";
 import { Aftermath, type AftermathParts } from "./aftermath.ts";
 import { backoffMs } from "./backoff.ts";
 
@@ -31,76 +27,6 @@ const retrySpecs: fc.Arbitrary<RetrySpec> = fc.record({
   jitter: fc.double({ min: 0, max: 0.9, noNaN: true }),
   faults: fc.boolean(),
 });
-
-const batch = toBinary(RecordBatchSchema, create(RecordBatchSchema, { records: [{}] }));
-
-/** All of some bytes. */
-function whole(bytes: Uint8Array) {
-  return {
-    bytes: Buffer.from(bytes),
-    start: 0,
-    end: bytes.length,
-    mergeable: false,
-    sequence: 0,
-    streamId: "",
-  };
-}
-
-/** What an aftermath works with, on the timers' clock. */
-function partsOf(submit: AftermathParts["submit"], answered: BatchResult[]): AftermathParts {
-  return {
-    clock: { nowMs: () => Date.now(), wallMs: () => Date.now() },
-    limits: defaultLimits,
-    held: { bytes: 0 },
-    stats: new Stats(),
-    tracer: new BatchTracer(undefined),
-    random: () => 0,
-    submit,
-    answer: (job, result) => {
-      answered.push(result);
-      job.settle(result);
-    },
-    deadLetters: undefined,
-    onLettersLost: () => {},
-  };
-}
-
-function resultFrom(bytes: Uint8Array, counts: { in: number; out: number; failed: number }): BatchResult {
-  return {
-    bytes: Buffer.from(bytes),
-    start: 0,
-    length: bytes.length,
-    recordsIn: counts.in,
-    recordsOut: counts.out,
-    recordsFailed: counts.failed,
-    scarce: false,
-    release: () => {},
-  };
-}
-
-/** What a run gives whose only record fails, or comes through. */
-function resultOf(failed: boolean): BatchResult {
-  const bytes = toBinary(
-    TransformResultSchema,
-    create(
-      TransformResultSchema,
-      failed
-        ? { fanout: [0], failures: [{ index: 0, code: "later", stage: "s1", attempts: 1 }] }
-        : { batch: { records: [{}] }, fanout: [1] },
-    ),
-  );
-  return resultFrom(bytes, { in: 1, out: failed ? 0 : 1, failed: failed ? 1 : 0 });
-}
-
-const matter: FailureMatter = {
-  index: 0,
-  stage: 0,
-  code: "later",
-  message: "",
-  retry: true,
-  letter: false,
-  input: undefined,
-};
 
 /** Fails a record so often. @returns when it was tried again, and what it was answered with, on a clock of its own */
 async function retried(
@@ -151,34 +77,6 @@ test("a record is tried again after each wait of its policy, no earlier, no late
   );
 });
 
-const patient: RetrySpec = {
-  attempts: 3,
-  initialBackoffMs: 60_000,
-  maxBackoffMs: 60_000,
-  factor: 1,
-  jitter: 0,
-  faults: false,
-};
-
-/** An aftermath of one record that may be tried again, and becomes a letter if it fails for good. */
-function beginPatient(settings: Partial<AftermathParts> = {}, deadlineMs = Number.POSITIVE_INFINITY) {
-  const submitted: BatchJob[] = [];
-  const answered: BatchResult[] = [];
-  const letters: DeadLetterDraft[] = [];
-  const parts: AftermathParts = {
-    ...partsOf((job) => submitted.push(job), answered),
-    deadLetters: { write: async (drafts) => void letters.push(...drafts) },
-    ...settings,
-  };
-  const pipeline = idlePipeline([idleStage({ retry: patient, onFailure: "dead_letter" })]);
-  const outcomes: (BatchResult | LeatError)[] = [];
-  const owner: BatchOwner = { settled: (_, outcome) => void outcomes.push(outcome) };
-  const job = new BatchJob(owner, pipeline, whole(batch), Date.now());
-  job.deadlineMs = deadlineMs;
-  Aftermath.begin(parts, job, resultOf(true), [{ ...matter, letter: true }]);
-  return { job, submitted, answered, letters, outcomes };
-}
-
 test("a batch that nobody waits for any more is not tried again", async () => {
   const { job, submitted, letters } = beginPatient();
   job.cancel(1);
@@ -222,28 +120,6 @@ test("a wait that would outlive the deadline is not begun: the caller gets what 
 type Fate = readonly (readonly number[])[];
 
 const stageCount = 3;
-
-/** A result of records that say which run they are of, and the matters of those that failed. */
-function runOf(records: readonly { readonly name: string; readonly stages: readonly number[] }[]): {
-  result: BatchResult;
-  matters: FailureMatter[];
-} {
-  const fine = records.filter(({ stages }) => stages.length === 0);
-  const failures = records.flatMap(({ stages }, index) =>
-    stages.map((stage) => ({ index, code: "later", stage: `s${stage}`, attempts: 1 })),
-  );
-  const bytes = toBinary(
-    TransformResultSchema,
-    create(TransformResultSchema, {
-      batch: { records: fine.map(({ name }) => ({ value: Buffer.from(name) })) },
-      fanout: records.map(({ stages }) => (stages.length === 0 ? 1 : 0)),
-      failures,
-    }),
-  );
-  const matters = failures.map(({ index, stage }) => ({ ...matter, index, stage: Number(stage.slice(1)) }));
-  const counts = { in: records.length, out: fine.length, failed: failures.length };
-  return { result: resultFrom(bytes, counts), matters };
-}
 
 const fates: fc.Arbitrary<Fate[]> = fc.array(
   fc.array(fc.subarray([0, 1, 2]), { minLength: 1, maxLength: 8 }),
@@ -316,80 +192,19 @@ test("each record is in one try at a time, is tried until no stage asks for more
   );
 });
 
-test("results that are held while records wait are bounded: beyond that a batch is answered at once, and its record kept", async () => {
-  const one = resultOf(true).length;
-  const shared = { limits: { maxHeldResultBytes: 2 * one }, held: { bytes: 0 } };
-  const waiting = [beginPatient(shared), beginPatient(shared)] as const;
-  const beyond = beginPatient(shared);
-  await vi.advanceTimersByTimeAsync(1);
-  expect(waiting.map(({ answered }) => answered.length)).toEqual([0, 0]);
-  expect([beyond.answered.length, beyond.letters.length]).toEqual([1, 1]);
-  expect(shared.held.bytes).toBe(2 * one);
-  waiting[0].job.cancel(Date.now());
-  expect(shared.held.bytes).toBe(one);
-  const next = beginPatient(shared);
+test("a batch whose records wait to be tried again keeps nobody waiting, and each of its tries does", async () => {
+  const { job, submitted } = beginPatient();
+  const { backlog } = job.pipeline;
+  // Nothing has been answered for so long that every batch ahead counts as a second.
+  const ahead = (): number => backlog.expectedMs(Date.now() + 1_000) / 1_000;
+  backlog.expectedMs(Date.now());
+  expect(ahead()).toBe(0);
   await vi.advanceTimersByTimeAsync(60_000);
-  expect([waiting[1].submitted.length, next.submitted.length]).toEqual([1, 1]);
-  // What the tries give is held as well: there is room for one more result, and not for two.
-  shared.limits.maxHeldResultBytes = 3 * one;
-  for (const { submitted } of [waiting[1], next]) {
-    submitted[0]?.owner.matters?.(submitted[0], [{ ...matter, letter: true }]);
-    submitted[0]?.settle(resultOf(true));
-  }
-  await vi.advanceTimersByTimeAsync(1);
-  expect([waiting[1].answered.length, next.answered.length]).toEqual([0, 1]);
-  await vi.advanceTimersByTimeAsync(60_000);
-  waiting[1].submitted[1]?.settle(resultOf(false));
+  backlog.expectedMs(Date.now());
+  expect(ahead()).toBe(1);
+  submitted[0]?.settle(resultOf(false));
+  expect(backlog.expectedMs(Date.now() + 2_000)).toBe(0);
   await vi.runAllTimersAsync();
-  expect(waiting[1].answered[0]?.recordsFailed).toBe(0);
-  expect(shared.held.bytes).toBe(0);
+  expect(job.settled).toBe(true);
+  expect(backlog.expectedMs(Date.now() + 60_000)).toBe(0);
 });
-
-test.each([
-  ["bytes", { maxResultBytes: 180 }],
-  ["records", { maxResultRecords: 2 }],
-])(
-  "what a record gives at a later try fails where the result has no room for so many %s",
-  async (_, bound) => {
-    const retry = { ...patient, initialBackoffMs: 10 };
-    const names = ["a", "b", "c"].map((name) => name.repeat(60));
-    const failing = names.map((name, index) => ({ name, stages: index === 0 ? [] : [0] }));
-    const first = runOf(failing);
-    const stage = idleStage({ name: "s0", retry, onFailure: "dead_letter" });
-    const pipeline = idlePipeline([stage], undefined, { ...defaultLimits, ...bound });
-    const records = names.map((name) => ({ value: Buffer.from(name) }));
-    const bytes = toBinary(RecordBatchSchema, create(RecordBatchSchema, { records }));
-    const answered: BatchResult[] = [];
-    const letters: DeadLetterDraft[] = [];
-    const submit = (again: BatchJob): void =>
-      again.settle(runOf(failing.slice(1).map(({ name }) => ({ name, stages: [] }))).result);
-    const parts = {
-      ...partsOf(submit, answered),
-      deadLetters: { write: async (drafts: readonly DeadLetterDraft[]) => void letters.push(...drafts) },
-    };
-    const matters = first.matters.map((each) => ({ ...each, letter: true }));
-    Aftermath.begin(
-      parts,
-      new BatchJob({ settled: () => {} }, pipeline, whole(bytes), 0),
-      first.result,
-      matters,
-    );
-    await vi.runAllTimersAsync();
-    const [result] = answered as [BatchResult];
-    const { failures, fanout } = fromBinary(
-      TransformResultSchema,
-      result.bytes.subarray(result.start, result.start + result.length),
-    );
-    expect(fanout).toEqual([1, 1, 0]);
-    expect(failures).toMatchObject([
-      {
-        index: 2,
-        stage: "s0",
-        code: "output_too_large",
-        attempts: 2,
-        deadLetterId: expect.stringMatching(/./),
-      },
-    ]);
-    expect(letters).toMatchObject([{ index: 2, code: "output_too_large", attempts: 2 }]);
-  },
-);

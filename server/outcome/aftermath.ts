@@ -77,8 +77,7 @@ export class Aftermath {
     matters: readonly FailureMatter[],
   ): void {
     const aftermath = new Aftermath(parts, job, result);
-    job.aftermath = aftermath;
-    job.crossing = undefined;
+    job.beginAftermath(aftermath);
     aftermath.#take(matters);
     aftermath.#finishIfDone();
   }

@@ -39,6 +39,27 @@ describe("the wait that a batch would have", () => {
     expect(backlog.expectedMs(1_100)).toBe(3 * 1_000);
   });
 
+  test("is not known while batches that take long find free workers, nor from what these took before all were busy", () => {
+    const backlog = new Backlog();
+    let nowMs = 10_000;
+    for (let worker = 0; worker < 4; worker++) {
+      backlog.add();
+      backlog.foundFree(nowMs);
+      nowMs += 3_000;
+    }
+    expect(backlog.expectedMs(nowMs)).toBe(0);
+    // From then on all were busy.
+    expect(backlog.expectedMs(nowMs + 3_000)).toBe(4 * 3_000);
+    backlog.remove(true);
+    for (let call = 0; call < 4; call++) {
+      nowMs += 20;
+      backlog.add();
+      backlog.foundFree(nowMs);
+      backlog.remove(true);
+    }
+    expect(backlog.expectedMs(nowMs)).toBeLessThan(4 * 50);
+  });
+
   test("does not get shorter by batches that were given up", () => {
     const backlog = new Backlog();
     for (let n = 0; n < 100; n++) backlog.add();

@@ -114,7 +114,15 @@ export class BatchJob {
     this.settled = true;
     this.crossing = undefined;
     this.owner.settled(this, outcome);
-    this.pipeline.release(!this.cancelled);
+    if (this.aftermath === undefined) this.pipeline.backlog.remove(!this.cancelled);
+    this.pipeline.release();
+  }
+
+  /** Its run has ended, and something deals with its failures before it is answered: until then it keeps nobody waiting. */
+  beginAftermath(aftermath: { abandon(nowMs: number): void }): void {
+    this.aftermath = aftermath;
+    this.crossing = undefined;
+    this.pipeline.backlog.remove(true);
   }
 
   /**

@@ -111,6 +111,12 @@ export class Pool {
     return false;
   }
 
+  /** Whether a worker that could take a crossing has none. */
+  get hasFreeWorker(): boolean {
+    for (const worker of this.#workers) if (worker.queued === 0 && worker.hasRoom) return true;
+    return false;
+  }
+
   /** Whether no worker has anything to do. */
   get idle(): boolean {
     return this.#all().every((worker) => worker.queued === 0);

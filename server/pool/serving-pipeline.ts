@@ -36,7 +36,7 @@ export class ServingPipeline {
   /** Whether small calls may share a guest's call: not where a stage keeps callers apart with fresh instances. */
   readonly mergesCalls: boolean;
   readonly purpose: PipelinePurpose;
-  /** Its batches that are not answered yet. */
+  /** Its batches that wait for a run or are in one. */
   readonly backlog = new Backlog();
   /** How long its small calls take. */
   readonly pace = new CallPace();
@@ -74,10 +74,9 @@ export class ServingPipeline {
     this.backlog.add();
   }
 
-  /** A batch was answered. @param run - false when it was given up before its run had ended */
-  release(run: boolean): void {
+  /** A batch was answered. */
+  release(): void {
     this.#held--;
-    this.backlog.remove(run);
     if (this.#retired && this.#held === 0) this.#onUnused(this);
   }
 

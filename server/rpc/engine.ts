@@ -160,6 +160,11 @@ export class Engine {
     throw leatError("BATCH_TOO_LARGE", { limit: "maxBatchBytes", value: maxBatchBytes, measured: bytes });
   }
 
+  /** How long a batch that comes now would wait for a worker, in milliseconds. 0 where that is not known. */
+  expectedWaitMs({ backlog, spec }: ServingPipeline, nowMs: number): number {
+    return this.#places.startsNow(spec) ? 0 : backlog.expectedMs(nowMs);
+  }
+
   /**
    * Sends a batch on its way that was admitted.
    *

@@ -61,7 +61,7 @@ export function startTransform(
       return;
     }
     const nowMs = engine.clock.nowMs();
-    const expectedMs = pipeline.backlog.expectedMs(nowMs);
+    const expectedMs = engine.expectedWaitMs(pipeline, nowMs);
     if (expectedMs > 0) engine.admission.checkWait(expectedMs, deadlineMs - nowMs);
     engine.admission.admit(call.end - call.start);
     const { bytes, start, end, traceparent, tracestate } = call;

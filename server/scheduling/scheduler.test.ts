@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { idlePipeline, jobOf } from "../../test/kit/jobs.ts";
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
@@ -20,6 +20,10 @@ class Places {
 
   get hasRoom(): boolean {
     return this.room > 0;
+  }
+
+  get hasFreeWorker(): boolean {
+    return this.hasRoom;
   }
 
   dispatch(crossing: Crossing): object | undefined {
@@ -90,6 +94,25 @@ describe("the scheduler", () => {
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(20);
     expect(sizes.length).toBeGreaterThan(3);
     expect(sizes.length).toBeLessThan(20);
+  });
+
+  test("tells a pipeline's backlog of a batch that finds a worker free, and of no other", async () => {
+    const { places, scheduler, confined } = setUp(1);
+    const pipeline = idlePipeline();
+    const foundFree = vi.spyOn(pipeline.backlog, "foundFree");
+    scheduler.submit(jobOf(pipeline));
+    // The worker will run the one before it.
+    scheduler.submit(jobOf(pipeline));
+    await turns();
+    scheduler.submit(jobOf(pipeline));
+    expect(foundFree).toHaveBeenCalledTimes(1);
+    places.room = 2;
+    scheduler.room();
+    await turns();
+    places.room = 1;
+    expect(scheduler.startsNow(pipeline.spec)).toBe(true);
+    confined.add(pipeline.spec);
+    expect(scheduler.startsNow(pipeline.spec)).toBe(false);
   });
 
   test("keeps what finds no room until there is some", async () => {

@@ -9,6 +9,7 @@
  * @module
  */
 
+import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { Pool } from "../pool/pool.ts";
@@ -57,6 +58,8 @@ export class Scheduler {
   /** Takes a batch that was admitted. */
   submit(job: BatchJob): void {
     job.onWithdrawn = this.#onWithdrawn;
+    const { spec, backlog } = job.pipeline;
+    if (this.startsNow(spec)) backlog.foundFree(job.admittedMs);
     this.#queue.push(job);
     this.#plan();
     if (job.mergeable) this.#fresh = true;
@@ -72,6 +75,12 @@ export class Scheduler {
   /** Whether nothing waits, and a worker has room. */
   get idle(): boolean {
     return this.#queue.empty && this.#pool().hasRoom;
+  }
+
+  /** Whether a batch of the pipeline would have a worker for itself at once. */
+  startsNow(pipeline: PipelineSpec): boolean {
+    if (!this.#queue.empty || !this.#pool().hasFreeWorker) return false;
+    return this.#lane.unused || !this.#lane.confines(pipeline);
   }
 
   /** Whether nothing waits. */

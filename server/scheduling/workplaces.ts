@@ -91,6 +91,11 @@ export class Workplaces {
     this.#parts.shared.pool.closeLane();
   }
 
+  /** Whether a pipeline's batch would have a worker for itself at once. */
+  startsNow(spec: PipelineSpec): boolean {
+    return this.#workplace(spec).scheduler.startsNow(spec);
+  }
+
   /** Whether a pipeline's batch would run at once. */
   idle(spec: PipelineSpec): boolean {
     return this.#workplace(spec).scheduler.idle;

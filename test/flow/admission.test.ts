@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { TargetSchema } from "@leat/proto";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../../server/clock.ts";
 import { failureOf } from "../kit/call-error.ts";
 import { batchOf, inlineTarget, numbered, open, request, valuesOf } from "../kit/records.ts";
 import { holdingLimits, startTestServer, type TestServer } from "../kit/test-server.ts";
@@ -18,6 +19,8 @@ beforeAll(async () => {
       maxAdmittedBytes,
       maxAdmittedBatches: 8,
       maxStreams: 3,
+      // What waits here waits for the test.
+      maxQueueDelayMs: 600_000,
     },
     modules: { marked: "marked", program: "program" },
   });
@@ -163,4 +166,41 @@ test("batches whose inline chain must be built anew while there is no room all g
   expect(
     (await stream.rest()).map((message) => message.case === "result" && Number(message.value.sequence)),
   ).toEqual([2, 3, 4, 5, 6]);
+});
+
+test("a call is not refused for a wait while a worker is free, however long others run or wait to be tried again", async () => {
+  const clock = {
+    aheadMs: 0,
+    nowMs(): number {
+      return systemClock.nowMs() + this.aheadMs;
+    },
+    wallMs: () => systemClock.wallMs(),
+  };
+  const retry = { attempts: 2, initialBackoffMs: 60_000, maxBackoffMs: 60_000 };
+  await using two = await startTestServer({
+    clock,
+    limits: { ...holdingLimits, maxWorkers: 2 },
+    modules: { marked: "marked", program: "program" },
+    pipelines: { patient: [{ module: "program", retry }] },
+  });
+  const held = await two.hold();
+  for (let call = 0; call < 3; call++) {
+    clock.aheadMs += 3_000;
+    expect(valuesOf(await two.raw.transform(request("marked", "a")))).toEqual(["a"]);
+  }
+  await held.release();
+  const patient = Array.from({ length: 10 }, () => two.raw.begin(request("patient", "y")));
+  const stage = async () => {
+    const { pipelines } = await two.metrics();
+    return pipelines.find(({ pipeline }) => pipeline === "patient")?.stages[0];
+  };
+  await until(async () => (await stage())?.retries === 10n, "all wait to be tried again");
+  for (let call = 0; call < 3; call++) {
+    clock.aheadMs += 3_000;
+    expect(valuesOf(await two.raw.transform(request("patient", "a1")))).toEqual(["1"]);
+  }
+  for (const { response, cancel } of patient) {
+    cancel();
+    await response.catch(() => undefined);
+  }
 });
