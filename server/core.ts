@@ -112,6 +112,7 @@ export function makeCore(options: CoreOptions): Core {
     ledger,
     health: { changed: () => health.changed(), workerStopped: () => health.workerStopped() },
   });
+  quarantine.onHeld = (digest) => registry.rollouts.held(digest);
   const health: HealthBoard = makeHealth(options, { registry, breakers, quarantine, stats });
   readFigures(stats, registry, options);
   const admission = new Admission(limits, stats.admission);

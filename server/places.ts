@@ -244,7 +244,7 @@ export function refusalBefore(
   crossing: Crossing,
 ): LeatError | undefined {
   if (crossing.cancelledMs !== undefined) return leatError("CANCELLED");
-  if ((quarantine.empty && signatures.noneRefused) || crossing.purpose !== "serve") return undefined;
+  if (quarantine.empty && signatures.noneRefused) return undefined;
   for (const { digest, module, version } of crossing.pipeline.spec.stages) {
     const refused =
       quarantine.refusal(digest, `${module}@${version}`) ?? signatures.refusalToRun(module, version, digest);

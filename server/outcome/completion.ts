@@ -187,7 +187,7 @@ export class Completion {
 
   #fail(stats: PipelineStats, job: BatchJob, error: LeatError): void {
     stats.addError(error.reason);
-    if (error.reason !== "CANCELLED") job.pipeline.arm?.failed();
+    if (versionsErrors.has(error.reason)) job.pipeline.arm?.failed();
     job.settle(error);
   }
 
@@ -221,6 +221,9 @@ export class Completion {
     }
   }
 }
+
+/** What a batch ends with for what its modules are or do; the others are the caller's or the server's doing. */
+const versionsErrors: ReadonlySet<string> = new Set(["WORKER_LOST", "MODULE_COMPILE_FAILED", "INTERNAL"]);
 
 const noMatters: readonly FailureMatter[] = [];
 

@@ -111,7 +111,7 @@ export class Registry {
       this.pipelines,
       this.#preparation,
       this.#turnstile,
-      (entry) => this.#warmAndSwitchTo(entry, "promote"),
+      (entry, beforeCommit) => this.#warmAndSwitchTo(entry, "promote", beforeCommit),
     );
     this.revisions = new PipelineRevisions(
       parts,
@@ -217,19 +217,29 @@ export class Registry {
     });
   }
 
-  async #warmAndSwitchTo(entry: ModuleEntry, cause: ActivationCause): Promise<Activated> {
+  async #warmAndSwitchTo(
+    entry: ModuleEntry,
+    cause: ActivationCause,
+    beforeCommit?: () => void,
+  ): Promise<Activated> {
     const previous = this.modules.active(entry.name);
     const compiled = await this.#preparation.compile(entry);
     await this.#preparation.module(entry, compiled, "{}", false);
-    await this.#switchTo(entry, cause, []);
+    await this.#switchTo(entry, cause, [], beforeCommit);
     return { entry, previous, alreadyActive: false };
   }
 
   /** Makes the followers ready, writes the change down, and only then lets everything follow. */
-  async #switchTo(entry: ModuleEntry, cause: ActivationCause, steps: readonly RegistryStep[]): Promise<void> {
+  async #switchTo(
+    entry: ModuleEntry,
+    cause: ActivationCause,
+    steps: readonly RegistryStep[],
+    beforeCommit: () => void = () => {},
+  ): Promise<void> {
     const moved = await this.#preparation.followers(entry);
     const activation = this.#activationOf(entry, cause);
     const keep = this.#parts.limits.maxActivationHistory;
+    beforeCommit();
     await this.#parts.records.commit([...steps, { t: "activate", activation, keep }]);
     if (this.modules.find(entry.name, entry.version) === undefined) this.modules.add(entry);
     this.modules.activate(activation);

@@ -30,8 +30,12 @@ export interface RolloutStart {
   readonly rule: RolloutRule | undefined;
 }
 
-/** Makes a version active for good. */
-type Promote = (entry: ModuleEntry) => Promise<unknown>;
+/**
+ * Makes a version active for good.
+ *
+ * @param beforeCommit - called when all is ready and nothing is written down yet; what it throws ends the change
+ */
+type Promote = (entry: ModuleEntry, beforeCommit: () => void) => Promise<unknown>;
 
 /** Rollouts by module name. One that has ended is remembered until the next of its name, for as long as the name is loaded. */
 export class Rollouts {
@@ -43,6 +47,8 @@ export class Rollouts {
   readonly #promote: Promote;
   readonly #shadows: ShadowParts;
   readonly #rollouts = new Map<string, Rollout>();
+  /** The one whose version is being written down as the active one: nothing but that ends it. */
+  #committing: Rollout | undefined;
 
   constructor(
     parts: RegistryParts,
@@ -199,13 +205,23 @@ export class Rollouts {
 
   async #promoteNow(rollout: Rollout, why: string): Promise<Rollout> {
     try {
-      await this.#promote(rollout.candidate);
+      await this.#promote(rollout.candidate, () => {
+        // Its breaker may have opened while pipelines were made ready.
+        if (rollout.state.t !== "running")
+          throw leatError("ROLLOUT_NOT_FOUND", { module: rollout.base.name });
+        this.#committing = rollout;
+      });
     } catch (error) {
       const { message } = LeatError.from(error);
-      this.#end(rollout, "aborted", `it could not be promoted: ${message}`);
+      if (rollout.state.t === "running")
+        this.#end(rollout, "aborted", `it could not be promoted: ${message}`);
       throw error;
+    } finally {
+      this.#committing = undefined;
     }
     this.#end(rollout, "promoted", why);
+    // Pipelines that came later follow the name as well, and may take part in other rollouts.
+    this.pipelinesChanged();
     return rollout;
   }
 
@@ -226,9 +242,19 @@ export class Rollouts {
 
   /** A module's breaker has opened: one that is tried is tried no longer. */
   breakerOpened(digest: string): void {
-    for (const rollout of this.#rollouts.values())
-      if (rollout.state.t === "running" && rollout.candidate.digest === digest)
-        this.#end(rollout, "rolled_back", "its breaker opened");
+    this.#rollBack(digest, "its breaker opened");
+  }
+
+  /** A module was put in quarantine: one that is tried is tried no longer. */
+  held(digest: string): void {
+    this.#rollBack(digest, "it was put in quarantine");
+  }
+
+  #rollBack(digest: string, why: string): void {
+    for (const rollout of this.#rollouts.values()) {
+      if (rollout.state.t !== "running" || rollout === this.#committing) continue;
+      if (rollout.candidate.digest === digest) this.#end(rollout, "rolled_back", why);
+    }
   }
 
   /** A version must not run any more: if it is tried, it is tried no longer. */

@@ -15,6 +15,8 @@ export class Quarantine {
   readonly problem: string | undefined;
   /** Called when a module is held or released; not when its time has passed. */
   onChange: () => void = () => {};
+  /** Called with the digest of each module that is held from now on. */
+  onHeld: (digest: string) => void = () => {};
   readonly #path: string | undefined;
   readonly #clock: Clock;
   #book: Book;
@@ -84,6 +86,7 @@ export class Quarantine {
    */
   hold(digest: string, why: string): void {
     this.#book = holdOne(this.#book, digest, why, this.#clock.nowMs());
+    this.onHeld(digest);
     this.onChange();
     if (this.#path !== undefined) writeBook(this.#path, this.#book, this.#clock);
   }

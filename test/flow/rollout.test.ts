@@ -1,7 +1,8 @@
 import { RolloutMode, RolloutState, type StartRolloutRequest } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { MemoryRegistryStore } from "../../server/store/registry-store.ts";
 import { type ModuleSource, moduleBytes } from "../kit/modules.ts";
-import { request, valuesOf } from "../kit/records.ts";
+import { numbered, open, request, valuesOf } from "../kit/records.ts";
 import { startTestServer, type TestServer } from "../kit/test-server.ts";
 import { until } from "../kit/until.ts";
 import { wat } from "../kit/wat.ts";
@@ -267,5 +268,110 @@ describe("a rollout is refused", () => {
     await expect(modules.getRollout({ name: "nobody" })).rejects.toMatchObject({
       reason: "ROLLOUT_NOT_FOUND",
     });
+  });
+});
+
+describe("a rollout ends", () => {
+  test("when its version is put in quarantine", async () => {
+    await using killers = await startTestServer({
+      limits: { maxRecordExecutionMs: 50, maxBatchExecutionMs: 200, maxWorkerStops: 2 },
+      modules: { after: "marked" },
+    });
+    await killers.load("tried", "program", "1");
+    const wasm = Buffer.concat([await moduleBytes("marked"), Buffer.from([0, 2, 1, 122])]);
+    await killers.leat.modules.loadModule({ name: "tried", version: "2", wasm, noActivate: true });
+    await killers.put("tried", ["tried"]);
+    await killers.leat.modules.startRollout({ reference: "tried@2", share: 0.99 });
+    const { registry } = killers.server;
+    const rollout = registry.rollouts.get("tried");
+    // `marked` loops on `!`; `program` gives what follows it.
+    while (rollout.state.t === "running")
+      await killers.raw.transform(request("tried", "!m")).catch(() => undefined);
+    expect(rollout.state).toMatchObject({ t: "rolled_back", why: "it was put in quarantine" });
+    for (let sent = 0; sent < 5; sent++)
+      expect(valuesOf(await killers.raw.transform(request("tried", "!m")))).toEqual(["m"]);
+  });
+
+  test("for what its version did, and not for batches that are too large for any", async () => {
+    await using small = await startTestServer({ limits: { maxBatchRecords: 2 } });
+    await small.load("tried", "program", "1");
+    await small.put("tried", ["tried"]);
+    const wasm = await moduleBytes("marked");
+    await small.leat.modules.loadModule({ name: "tried", version: "2", wasm, noActivate: true });
+    await small.leat.modules.startRollout({ reference: "tried@2", share: 0.5 });
+    const stream = small.raw.stream();
+    stream.write(open("tried"));
+    expect((await stream.next())?.case).toBe("opened");
+    for (let sequence = 1; sequence <= 20; sequence++) {
+      stream.write(numbered(sequence, "a", "b", "c"));
+      expect(await stream.next()).toMatchObject({ value: { outcome: { case: "error" } } });
+    }
+    stream.halfClose();
+    await stream.ended;
+    const { baseArm, candidateArm } = small.server.registry.rollouts.get("tried");
+    expect([baseArm.errors, candidateArm.errors]).toEqual([0, 0]);
+  });
+});
+
+describe("a promotion", () => {
+  /** A server with a version that is tried, whose registry is written down when the test lets it. */
+  async function gated() {
+    const registryStore = new MemoryRegistryStore();
+    const server = await startTestServer({ registryStore });
+    await server.load("tried", "program", "1");
+    await server.put("tried", ["tried"]);
+    const wasm = await moduleBytes("marked");
+    await server.leat.modules.loadModule({ name: "tried", version: "2", wasm, noActivate: true });
+    await server.leat.modules.startRollout({ reference: "tried@2", share: 0.5 });
+    const entered = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const commit = registryStore.commit.bind(registryStore);
+    registryStore.commit = async (steps) => {
+      entered.resolve();
+      await gate.promise;
+      return commit(steps);
+    };
+    const { rollouts, modules } = server.server.registry;
+    return { server, rollouts, modules, rollout: rollouts.get("tried"), entered: entered.promise, gate };
+  }
+
+  test("is given up when the version's breaker opens before it is written down", async () => {
+    const { server, rollouts, modules, rollout, gate } = await gated();
+    await using _ = server;
+    gate.resolve();
+    const promotion = rollouts.promote("tried");
+    const outcome = promotion.catch((error: unknown) => error);
+    // Its turn has come, and the version is being made ready.
+    await new Promise((resolve) => setImmediate(resolve));
+    rollouts.breakerOpened(rollout.candidate.digest);
+    expect(await outcome).toMatchObject({ reason: "ROLLOUT_NOT_FOUND" });
+    expect(rollout.state).toMatchObject({ t: "rolled_back", why: "its breaker opened" });
+    expect(modules.active("tried")?.version).toBe("1");
+  });
+
+  test("that is being written down is not taken back by half", async () => {
+    const { server, rollouts, modules, rollout, entered, gate } = await gated();
+    await using _ = server;
+    const promotion = rollouts.promote("tried");
+    await entered;
+    rollouts.breakerOpened(rollout.candidate.digest);
+    expect(rollout.state.t).toBe("running");
+    gate.resolve();
+    await promotion;
+    expect(rollout.state.t).toBe("promoted");
+    expect(modules.active("tried")?.version).toBe("2");
+  });
+
+  test("ends other rollouts of pipelines that it moves", async () => {
+    const [one, two] = [await versions("program", "marked"), await versions("program", "marked")];
+    await start(one, {});
+    await kit.put("both", [one, two]);
+    await start(two, {});
+    await kit.leat.modules.promoteRollout({ name: one });
+    expect(await rolloutOf(two)).toMatchObject({
+      state: RolloutState.ABORTED,
+      why: "the pipeline both was changed",
+    });
+    await kit.leat.pipelines.deletePipeline({ name: "both" });
   });
 });
