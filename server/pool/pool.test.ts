@@ -99,9 +99,7 @@ function setUp() {
     set working(value: boolean) {
       working = value;
     },
-    crashAll: () => {
-      for (const events of running.splice(0)) events.exited(crash);
-    },
+    crashAll: () => void running.splice(0).map((events) => events.exited(crash)),
   };
 }
 
