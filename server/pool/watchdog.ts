@@ -42,13 +42,6 @@ export interface Spent {
   readonly measured: { readonly wallMs: number; readonly cpuMs: number | undefined };
 }
 
-/** What a worker was stopped for. */
-export interface Stopped {
-  readonly crossing: Crossing;
-  readonly overrun: Overrun;
-  readonly spent: Spent;
-}
-
 /** Stops the worker. */
 export type OnOverrun = (worker: WorkerHandle, crossing: Crossing, overrun: Overrun, spent: Spent) => void;
 

@@ -10,7 +10,7 @@ import { PipelineSchema } from "@leat/proto";
 import type { RegistryStep } from "../store/registry-store.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 
 /** Steps that make an empty file, or one with a part of it, hold everything but earlier revisions of pipelines. */
 export function everything(

@@ -17,7 +17,7 @@ import type { AdmittedSignature, ModuleSignature } from "./module-signatures.ts"
 import { checkName } from "./names.ts";
 import { readConfig } from "./pipeline-definition.ts";
 import type { Preparation } from "./preparation.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 
 /** A module to load. */
 export interface ModuleLoad {

@@ -15,7 +15,7 @@ import { readStages } from "./pipeline-definition.ts";
 import { digestOfPipeline } from "./pipeline-digest.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 import { readDefinition } from "./restore.ts";
 import { refusalOf } from "./standing.ts";
 import type { Turnstile } from "./turnstile.ts";

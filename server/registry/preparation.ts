@@ -17,7 +17,7 @@ import { parseReference } from "./names.ts";
 import { nextPipelineId, PipelineBuilder, type ResolveModule } from "./pipeline-builder.ts";
 import { readStages, type StageDefinition } from "./pipeline-definition.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 import { checkMayRun, refusalOf } from "./standing.ts";
 import { WarmUp, warmUpError } from "./warm-up.ts";
 

@@ -10,7 +10,7 @@ import type { StoredModule, StoredSignature } from "../store/registry-store.ts";
 import type { ModuleCatalog } from "./module-catalog.ts";
 import { digestOfPipeline } from "./pipeline-digest.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 
 /** What was taken up. */
 export interface Restored {

@@ -14,7 +14,7 @@ import type { RolloutFigures } from "../telemetry/stats.ts";
 import type { ModuleCatalog, ModuleEntry } from "./module-catalog.ts";
 import type { PipelineTable } from "./pipeline-table.ts";
 import type { Preparation, PreparedPipeline } from "./preparation.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 import { noRetry } from "./resilience-definition.ts";
 import { judge, type Rollout, type RolloutMode, type RolloutRule, type RolloutState } from "./rollout.ts";
 import type { Turnstile } from "./turnstile.ts";

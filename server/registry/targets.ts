@@ -14,7 +14,7 @@ import { parseReference } from "./names.ts";
 import { readStages } from "./pipeline-definition.ts";
 import type { PipelineTable, StoredPipeline } from "./pipeline-table.ts";
 import type { Preparation } from "./preparation.ts";
-import type { RegistryParts } from "./registry.ts";
+import type { RegistryParts } from "./registry-parts.ts";
 import { checkMayRun } from "./standing.ts";
 import type { Turnstile } from "./turnstile.ts";
 
