@@ -27,10 +27,12 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+/** Admits tables that do not fit the heap of a worker. */
+const tables = ["--limit", "maxTableEntries=10000000", "--limit", "maxInstanceHeapBytesPerWorker=2GiB"];
+
 /** A server that admits tables which do not fit the heap of a worker. */
 function serve(...more: readonly string[]): Promise<ServeProcess> {
   const given = ["--modules", join(folder, "modules"), "--pipelines", join(folder, "pipelines.yaml")];
-  const tables = ["--limit", "maxTableEntries=10000000"];
   return startServe([...given, ...tables, "--workers", "2", "--log-level", "warn", ...more]);
 }
 
@@ -71,13 +73,19 @@ describe("a module that makes V8 abort", patience, () => {
     const [config, pipelines] = [join(own, "leat.yaml"), join(own, "pipelines.yaml")];
     await cp(join(folder, "pipelines.yaml"), pipelines);
     const settings = `data: data\nmodules: modules\npipelines: pipelines.yaml\nworkers: 2\n`;
-    await writeFile(config, `${settings}limits: { maxTableEntries: 10000000, maxBatchRecords: 7 }\n`);
+    await writeFile(
+      config,
+      `${settings}limits: { maxTableEntries: 10000000, maxInstanceHeapBytesPerWorker: 2GiB, maxBatchRecords: 7 }\n`,
+    );
     await using server = await startServe(["--config", config]);
     await using leat = new Leat(server.address);
     const settingOf = async (key: string): Promise<string | undefined> =>
       (await leat.config.getConfig({})).settings.find((setting) => setting.key === key)?.value;
     // A good change first, which is what the next process shall have.
-    await writeFile(config, `${settings}limits: { maxTableEntries: 10000000, maxBatchRecords: 8 }\n`);
+    await writeFile(
+      config,
+      `${settings}limits: { maxTableEntries: 10000000, maxInstanceHeapBytesPerWorker: 2GiB, maxBatchRecords: 8 }\n`,
+    );
     await leat.config.reloadConfig({});
     await writeFile(config, "workers: many\n");
     await expect(leat.config.reloadConfig({})).rejects.toThrow(/workers/);
@@ -167,7 +175,7 @@ describe("a module that makes V8 abort", patience, () => {
     const started = source.replace("(func $abort", "(start $abort)\n  (func $abort");
     await writeFile(join(modules, "broken@1.wasm"), wat(started));
     await writeFile(join(modules, "steady@1.wasm"), await moduleBytes("marked"));
-    const given = ["--modules", modules, "--limit", "maxTableEntries=10000000", "--data", data];
+    const given = ["--modules", modules, ...tables, "--data", data];
     for (const start of ["the first", "a later"]) {
       await using server = await startServe(given);
       await using leat = new Leat(server.address);

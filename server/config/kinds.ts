@@ -219,6 +219,11 @@ export function numberFrom(min: number): Kind<number> {
   };
 }
 
+/** Whether a key of this name is a size in bytes, of one thing or of all per something. */
+export function isSize(name: string): boolean {
+  return /Bytes(?:Per[A-Z]\w*)?$/.test(name);
+}
+
 /** A size as the file may have it: `64MiB`. */
 export function shortSize(bytes: number): string {
   if (bytes % 1024 !== 0) return String(bytes);

@@ -16,6 +16,7 @@ import {
   count,
   formatAddress,
   hostNames,
+  isSize,
   type Kind,
   oneOf,
   ratio,
@@ -97,7 +98,7 @@ export const limitKeys: readonly LimitKey[] = (Object.keys(defaultLimits) as (ke
 
 function limitKind(name: LimitKey): Kind<number> {
   const min = limitsFrom0.has(name) ? 0 : 1;
-  if (name.endsWith("Bytes")) return size(min);
+  if (isSize(name)) return size(min);
   return name.endsWith("Ms") ? time(min) : count(min);
 }
 
@@ -312,7 +313,7 @@ export const configKeys: readonly ConfigKey[] = [
 function limitDefault(name: LimitKey): string {
   const limit = defaultLimits[name];
   if (name.endsWith("Ms")) return shortTime(limit);
-  return name.endsWith("Bytes") ? shortSize(limit) : String(limit);
+  return isSize(name) ? shortSize(limit) : String(limit);
 }
 
 /** The configuration as one source sets it: what is not set is not there. */

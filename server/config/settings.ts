@@ -6,7 +6,7 @@
 
 import { resolve } from "node:path";
 import { defaultLimits } from "../limits.ts";
-import { type Address, formatAddress, shortSize, shortTime } from "./kinds.ts";
+import { type Address, formatAddress, isSize, shortSize, shortTime } from "./kinds.ts";
 import { type ConfigInput, type ConfigKey, configKeys } from "./schema.ts";
 
 /** Where a value comes from, from the lowest to the highest; `program` is a program that started the server by itself. */
@@ -87,7 +87,7 @@ function shownDefault({ key, defaultText, kind }: ConfigKey): string {
 function shownValue({ key, isPath }: ConfigKey, value: unknown, folder: string): string {
   if (isPath) return resolve(folder, String(value));
   if (typeof value === "number" && key !== "workers") {
-    if (key.endsWith("Bytes")) return shortSize(value);
+    if (isSize(key)) return shortSize(value);
     if (key.endsWith("Ms") || key === "drain") return shortTime(value);
   }
   if (Array.isArray(value)) return value.join(",");

@@ -24,7 +24,14 @@ const backGoal: MeasuredGoal = {
   quietMachine: true,
 };
 /** The switch that lets the modules past the validator: tables of so many entries are what V8 aborts on. */
-const admitting = ["--limit", "maxTableEntries=10000000", "--limit", "maxRecordExecutionMs=60000"];
+const admitting = [
+  "--limit",
+  "maxTableEntries=10000000",
+  "--limit",
+  "maxInstanceHeapBytesPerWorker=2GiB",
+  "--limit",
+  "maxRecordExecutionMs=60000",
+];
 /** Calls of one module until it is in quarantine: where other modules ran as well, all are on probation first. */
 const maxCalls = 5;
 

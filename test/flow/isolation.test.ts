@@ -33,7 +33,12 @@ async function close(): Promise<void> {
 describe("a pipeline in a process of its own", () => {
   beforeAll(async () => {
     kit = await startTestServer({
-      limits: { maxTableEntries: 10_000_000, maxRecordExecutionMs: 30_000, maxBatchExecutionMs: 30_000 },
+      limits: {
+        maxTableEntries: 10_000_000,
+        maxInstanceHeapBytesPerWorker: 2 ** 31,
+        maxRecordExecutionMs: 30_000,
+        maxBatchExecutionMs: 30_000,
+      },
       modules: { program: "program", marked: "marked", aborter: "aborter" },
       pipelines: {
         "program-apart": [apart("program"), "program"],
