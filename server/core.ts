@@ -114,7 +114,7 @@ export function makeCore(options: CoreOptions): Core {
   });
   quarantine.onHeld = (digest) => registry.rollouts.held(digest);
   const health: HealthBoard = makeHealth(options, { registry, breakers, quarantine, stats });
-  readFigures(stats, registry, options);
+  readFigures(stats, { registry, breakers }, options);
   const admission = new Admission(limits, stats.admission);
   const refresh = (): void => refreshFigures(stats, places, cache);
   const metrics = createMetrics(stats, { serviceVersion: serverVersion, limits, clock, telemetry, refresh });
@@ -170,14 +170,15 @@ function openQuarantine({ supervision, clock, logger }: CoreOptions): Quarantine
   return quarantine;
 }
 
-/** Lets the figures show what the registry and the store know. */
+/** Lets the figures show what the registry, the breakers and the store know. */
 function readFigures(
   stats: Stats,
-  registry: Registry,
+  { registry, breakers }: Pick<DataPath, "registry" | "breakers">,
   { deadLetters, policy }: Pick<CoreOptions, "deadLetters" | "policy">,
 ): void {
   stats.quarantined = () =>
     registry.quarantined().map(({ held, entry }) => ({ digest: held.digest, module: entry?.name ?? "" }));
+  stats.breaker = (digest) => breakers.figuresOf(digest);
   stats.rollouts = () => registry.rollouts.figures();
   stats.signatures.refused = () => registry.signatures.refusedCount;
   stats.signatures.expiring = () =>
@@ -210,7 +211,7 @@ function makeHealth(
     clock,
     needsStore,
     readyWorkers: () => stats.pool.workers,
-    refusedUntilMs: (digest, spec) => breakers.refusedUntilMs(digest, spec),
+    refusedUntilMs: (digest) => breakers.refusedUntilMs(digest),
     confined: (digest) => stats.confined().find((each) => each.digest === digest),
     storeStatus: () => deadLetters.status,
   });

@@ -41,17 +41,7 @@ export interface DataPath {
 /** Makes and wires the parts. */
 export function makeDataPath(options: DataPathOptions): DataPath {
   const { limits, clock, logger, stats } = options;
-  const breakers = new Breakers(
-    clock,
-    stats,
-    (module, digest, from, to) => {
-      logger.warn({ module, digest, from, to }, "a breaker changed");
-      if (to === "open") registry.rollouts.breakerOpened(digest);
-      options.tracer.breakerChanged(module, digest, from, to);
-      options.health.changed();
-    },
-    () => options.health.changed(),
-  );
+  const breakers = makeBreakers(options, (digest) => registry.rollouts.breakerOpened(digest));
   const offenders = makeOffenders(options, {
     othersWait: (crossing) => places.othersWait(crossing),
     nobodyConfined: () => places.closeLane(),
@@ -103,10 +93,32 @@ export function makeDataPath(options: DataPathOptions): DataPath {
       logRollout(logger, rollout);
       noteRollout(options.audit, rollout);
     },
-    onPipelineUnused: (pipeline) => places.forget(pipeline),
+    onPipelineMade: (pipeline) => breakers.pipelineMade(pipeline),
+    onPipelineUnused: (pipeline) => {
+      places.forget(pipeline);
+      breakers.pipelineUnused(pipeline);
+    },
   });
   const guests = new GuestTalk(stats, logger, (id) => registry.pipelines.byId(id));
   return { places, cache, registry, breakers };
+}
+
+/** Breakers whose changes are logged, traced, and looked at by health. */
+function makeBreakers(
+  { clock, logger, tracer, health }: DataPathOptions,
+  onOpen: (digest: string) => void,
+): Breakers {
+  return new Breakers(
+    clock,
+    (module, digest, from, to) => {
+      logger.warn({ module, digest, from, to }, "a breaker changed");
+      tracer.breakerChanged(module, digest, from, to);
+      // May end the breaker, which is told as the next change.
+      if (to === "open") onOpen(digest);
+      health.changed();
+    },
+    () => health.changed(),
+  );
 }
 
 /** What is known of modules' signatures; what comes of it is logged and counted. */

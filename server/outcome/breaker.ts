@@ -108,6 +108,11 @@ export class Breaker {
       this.#state = { ...this.#state, probe: undefined };
   }
 
+  /** Nobody asks for it any more: whoever was told that it opened is told that this is over. */
+  end(): void {
+    if (this.#state.t !== "closed") this.#change({ t: "closed" });
+  }
+
   #recordProbe(fault: boolean, probe: symbol, nowMs: number): void {
     if (this.#state.t !== "half_open" || this.#state.probe !== probe) return;
     if (fault) {

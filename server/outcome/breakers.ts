@@ -10,7 +10,7 @@ import type { Clock } from "../clock.ts";
 import { type LeatError, leatError } from "../errors.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
-import type { Stats } from "../telemetry/stats.ts";
+import type { BreakerFigures } from "../telemetry/stage-stats.ts";
 import { Breaker, type BreakerState, strictest } from "./breaker.ts";
 
 /** Told of a breaker's transition: to log it, and to put it into traces. */
@@ -21,39 +21,62 @@ export type OnBreakerChange = (
   to: BreakerState["t"],
 ) => void;
 
+const noTransitions: BreakerFigures["transitions"] = { closed: 0, open: 0, half_open: 0 };
+
 /** One breaker a module version. Only what serves is asked for permission, and told of. */
 export class Breakers {
   readonly #clock: Clock;
-  readonly #stats: Stats;
   readonly #onChange: OnBreakerChange;
   readonly #onProbe: () => void;
   readonly #breakers = new Map<string, Breaker>();
-  /** By module, the policy of each stage of each pipeline that runs or ran it. */
-  readonly #policies = new Map<string, Map<string, BreakerSpec>>();
-  /** Pipelines whose stages have theirs: policies are taken on once. */
-  readonly #known = new WeakSet<PipelineSpec>();
+  /** By digest, how often a module version's breaker came to each state. Outlives the breaker, until the module is unloaded. */
+  readonly #transitions = new Map<string, Record<BreakerState["t"], number>>();
+  /** By digest, the policy of each pipeline in use that runs the module version. */
+  readonly #policies = new Map<string, Map<PipelineSpec, BreakerSpec>>();
 
   /** @param onProbe - told when a half-open breaker has let a probe through, or lets another one through from now on */
-  constructor(clock: Clock, stats: Stats, onChange: OnBreakerChange, onProbe: () => void) {
+  constructor(clock: Clock, onChange: OnBreakerChange, onProbe: () => void) {
     this.#clock = clock;
-    this.#stats = stats;
     this.#onChange = onChange;
     this.#onProbe = onProbe;
   }
 
-  /** The state of a module version's breaker. */
-  stateOf(digest: string): BreakerState["t"] {
-    return this.#breakers.get(digest)?.state.t ?? "closed";
+  /** How many policies of pipelines in use are held. */
+  get policyCount(): number {
+    let count = 0;
+    for (const policies of this.#policies.values()) count += policies.size;
+    return count;
+  }
+
+  /** The state of a module version's breaker, and how often it came to each. */
+  figuresOf(digest: string): BreakerFigures {
+    const state = this.#breakers.get(digest)?.state.t ?? "closed";
+    return { state, transitions: this.#transitions.get(digest) ?? noTransitions };
+  }
+
+  /** Takes on the policies of a pipeline that batches may use from now on. */
+  pipelineMade(spec: PipelineSpec): void {
+    for (const stage of spec.stages) {
+      const { digest, breaker } = stage;
+      if (breaker === undefined) continue;
+      const policies = this.#policies.get(digest) ?? new Map<PipelineSpec, BreakerSpec>();
+      this.#policies.set(digest, policies);
+      const other = policies.get(spec);
+      policies.set(spec, other === undefined ? breaker : strictest([other, breaker]));
+      this.#settle(stage);
+    }
+  }
+
+  /** Gives the policies of a pipeline back that no batch uses any more. A breaker that no other asks for ends. */
+  pipelineUnused(spec: PipelineSpec): void {
+    for (const stage of spec.stages) if (this.#policies.get(stage.digest)?.delete(spec)) this.#settle(stage);
   }
 
   /**
    * Until when a breaker refuses calls; undefined for one that would let a call run, as a probe or otherwise. While a
    * probe is out nobody knows until when, and it is a guess.
-   *
-   * @param spec - the pipeline for which that is asked: its policies are taken on first
    */
-  refusedUntilMs(digest: string, spec: PipelineSpec | undefined): number | undefined {
-    if (spec !== undefined && !this.#known.has(spec)) this.#meet(spec);
+  refusedUntilMs(digest: string): number | undefined {
     const nowMs = this.#clock.nowMs();
     const refusedMs = this.#breakers.get(digest)?.refusedForMs(nowMs);
     return refusedMs === undefined ? undefined : nowMs + refusedMs;
@@ -63,6 +86,7 @@ export class Breakers {
   forget(digest: string): void {
     this.#breakers.delete(digest);
     this.#policies.delete(digest);
+    this.#transitions.delete(digest);
   }
 
   /**
@@ -74,7 +98,6 @@ export class Breakers {
   admit(crossing: Crossing): LeatError | undefined {
     if (crossing.purpose !== "serve") return undefined;
     const { spec } = crossing.pipeline;
-    if (!this.#known.has(spec)) this.#meet(spec);
     this.#withdraw(crossing);
     for (let stage = 0; stage < spec.stages.length; stage++) {
       const { digest, onFailure, module, version, when } = spec.stages[
@@ -156,43 +179,32 @@ export class Breakers {
     );
   }
 
-  /** Takes on the policies of a pipeline's stages, in place of those of its former revision. */
-  #meet(spec: PipelineSpec): void {
-    this.#known.add(spec);
-    for (const { name, digest, breaker, module, version } of spec.stages) {
-      const policies = this.#policies.get(digest) ?? new Map<string, BreakerSpec>();
-      this.#policies.set(digest, policies);
-      // Clients invent inline chains: all of them count as one place, which bounds the table.
-      const place = spec.name.startsWith("inline:") ? "inline" : `${spec.name}/${name}`;
-      if (breaker === undefined) policies.delete(place);
-      else policies.set(place, breaker);
-      const [first, ...others] = policies.values();
-      if (first === undefined) this.#breakers.delete(digest);
-      else this.#adopt(digest, `${module}@${version}`, strictest([first, ...others]));
-    }
-  }
-
-  #adopt(digest: string, module: string, policy: BreakerSpec): void {
+  /** Puts the policies of a stage's module version in force. */
+  #settle({ digest, module, version }: PipelineSpec["stages"][number]): void {
+    const [first, ...others] = this.#policies.get(digest)?.values() ?? [];
     const present = this.#breakers.get(digest);
+    if (first === undefined) {
+      this.#policies.delete(digest);
+      this.#breakers.delete(digest);
+      present?.end();
+      return;
+    }
+    const policy = strictest([first, ...others]);
     if (present !== undefined) {
       present.adopt(policy);
       return;
     }
     const changed = (from: BreakerState["t"], to: BreakerState["t"]): void => {
       this.#count(digest, to);
-      this.#onChange(module, digest, from, to);
+      this.#onChange(`${module}@${version}`, digest, from, to);
     };
     this.#breakers.set(digest, new Breaker(policy, changed));
   }
 
   #count(digest: string, to: BreakerState["t"]): void {
-    for (const pipeline of this.#stats.pipelines()) {
-      for (const stage of pipeline.stages) {
-        if (stage.digest !== digest) continue;
-        stage.breaker = to;
-        if (to === "open") stage.breakerOpened++;
-      }
-    }
+    const transitions = this.#transitions.get(digest) ?? { ...noTransitions };
+    this.#transitions.set(digest, transitions);
+    transitions[to]++;
   }
 }
 

@@ -51,7 +51,11 @@ function filesIn(folder: string): FileModuleStore {
 async function reopened(folder: string): Promise<object> {
   const limits = resolveLimits();
   const modules = new ModuleCatalog(limits);
-  const pipelines = new PipelineTable(limits, () => {});
+  const pipelines = new PipelineTable(
+    limits,
+    () => {},
+    () => {},
+  );
   const records = new DirectStore(folder);
   const store = filesIn(folder);
   try {

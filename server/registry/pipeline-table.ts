@@ -29,6 +29,7 @@ export interface RevisionFacts {
 /** Pipelines by name, and a bounded cache of inline ones. */
 export class PipelineTable {
   readonly #limits: Readonly<Limits>;
+  readonly #onMade: (pipeline: PipelineSpec) => void;
   readonly #onUnused: (pipeline: PipelineSpec) => void;
   readonly #stored = new Map<string, StoredPipeline>();
   readonly #facts = new Map<string, RevisionFacts>();
@@ -39,9 +40,17 @@ export class PipelineTable {
   /** Called with each change of the stored pipelines. */
   onChange: () => void = () => {};
 
-  /** @param onUnused - is told each pipeline that no batch uses any more */
-  constructor(limits: Readonly<Limits>, onUnused: (pipeline: PipelineSpec) => void) {
+  /**
+   * @param onMade - is told each pipeline that answers calls from now on, no shadow
+   * @param onUnused - is told each pipeline that no batch uses any more
+   */
+  constructor(
+    limits: Readonly<Limits>,
+    onMade: (pipeline: PipelineSpec) => void,
+    onUnused: (pipeline: PipelineSpec) => void,
+  ) {
     this.#limits = limits;
+    this.#onMade = onMade;
     this.#onUnused = onUnused;
   }
 
@@ -108,9 +117,10 @@ export class PipelineTable {
 
   /** Deletes a stored pipeline. Batches in flight finish. */
   delete(name: string): void {
-    this.#stored.get(name)?.serving?.retire();
+    const before = this.#stored.get(name);
     this.#stored.delete(name);
     this.#facts.delete(name);
+    before?.serving?.retire();
     this.onChange();
   }
 
@@ -171,7 +181,10 @@ export class PipelineTable {
       this.#onUnused(spec);
     };
     const serving = new ServingPipeline(spec, unused, purpose);
-    if (purpose === "serve") this.#byId.set(spec.id, serving);
+    if (purpose === "serve") {
+      this.#byId.set(spec.id, serving);
+      this.#onMade(spec);
+    }
     return serving;
   }
 }

@@ -42,6 +42,8 @@ export interface RegistryParts {
   readonly shadows: Pick<ShadowParts, "submit" | "idle" | "random">;
   /** Told of each rollout that has ended. */
   readonly onRolloutEnded: (rollout: Rollout) => void;
+  /** Told each pipeline that answers calls from now on, before the one whose place it takes is told as unused. */
+  readonly onPipelineMade: (pipeline: PipelineSpec) => void;
   /** Told each pipeline that no batch uses any more. */
   readonly onPipelineUnused: (pipeline: PipelineSpec) => void;
   /** Told of each change of modules and pipelines. */

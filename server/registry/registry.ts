@@ -57,7 +57,7 @@ export class Registry {
     this.signatures = parts.signatures;
     this.signatures.onRefused = parts.onChange;
     this.modules = new ModuleCatalog(parts.limits);
-    this.pipelines = new PipelineTable(parts.limits, parts.onPipelineUnused);
+    this.pipelines = new PipelineTable(parts.limits, parts.onPipelineMade, parts.onPipelineUnused);
     parts.records.onLost(() => void this.#keepAgain());
     this.#preparation = new Preparation(parts, this.modules, this.pipelines);
     this.#targets = new Targets(parts, this.modules, this.pipelines, this.#preparation, this.#turnstile);

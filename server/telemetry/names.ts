@@ -130,6 +130,8 @@ export const metricNames = {
   stageBreaker: "leat.stage.breaker",
   /** How often that breaker opened. */
   stageBreakerOpened: "leat.stage.breaker.opened",
+  /** How often that breaker came to a state. Labels: as `leat.stage.executions` and to (`closed`, `half_open`, `open`). */
+  stageBreakerTransitions: "leat.stage.breaker.transitions",
   /** Custom counters of a stage's module; they may fall. Labels: as above and counter. */
   stageCounter: "leat.stage.counter",
   /** Dead letters that are kept. */
@@ -228,6 +230,7 @@ export const labelNames = {
   code: "code",
   counter: "counter",
   state: "state",
+  to: "to",
   reason: "reason",
   kind: "kind",
   key: "key",

@@ -68,6 +68,27 @@ export function registerPipelines(group: Instruments, stats: Stats): void {
 /** The breaker's states as a gauge shows them. */
 const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
 
+/** The breakers of stages' modules, as they are when they are read. */
+function stageBreaker(
+  group: Instruments,
+  stats: Stats,
+): (result: Observed, stage: Labels, figures: StageStats) => void {
+  const level = group.gauge(name.stageBreaker, {
+    description: "The breaker of a stage's module: 0 closed, 1 half open, 2 open",
+  });
+  const opened = group.counter(name.stageBreakerOpened, { description: "How often that breaker opened" });
+  const moves = group.counter(name.stageBreakerTransitions, {
+    description: "How often that breaker came to a state",
+  });
+  return (result, stage, { digest }) => {
+    const { state, transitions } = stats.breaker(digest);
+    result.observe(level, breakerLevels[state], stage);
+    result.observe(opened, transitions.open, stage);
+    for (const [to, count] of Object.entries(transitions))
+      result.observe(moves, count, { ...stage, [label.to]: to });
+  };
+}
+
 /** What modules use: processor, memory, instances, log lines. */
 function stageUsage(group: Instruments): (result: Observed, stage: Labels, figures: StageStats) => void {
   const cpu = group.counter(name.stageCpu, { description: "Processor time of a stage", unit: "s" });
@@ -103,10 +124,7 @@ export function registerStages(group: Instruments, stats: Stats): void {
   const usage = stageUsage(group);
   const retries = group.counter(name.stageRetries, { description: "Records that were tried again" });
   const letters = group.counter(name.stageDeadLetters, { description: "Records that became dead letters" });
-  const breaker = group.gauge(name.stageBreaker, {
-    description: "The breaker of a stage's module: 0 closed, 1 half open, 2 open",
-  });
-  const opened = group.counter(name.stageBreakerOpened, { description: "How often that breaker opened" });
+  const breaker = stageBreaker(group, stats);
   const counter = group.gauge(name.stageCounter, { description: "Custom counters of a stage's module" });
 
   function observeStage(result: Observed, pipeline: string, figures: StageStats): void {
@@ -127,8 +145,7 @@ export function registerStages(group: Instruments, stats: Stats): void {
     usage(result, stage, figures);
     result.observe(retries, figures.retries, stage);
     result.observe(letters, figures.deadLetters, stage);
-    result.observe(breaker, breakerLevels[figures.breaker], stage);
-    result.observe(opened, figures.breakerOpened, stage);
+    breaker(result, stage, figures);
     for (const [code, count] of figures.failures)
       result.observe(failures, count, { ...stage, [label.code]: code });
     for (const [custom, value] of figures.counters) {

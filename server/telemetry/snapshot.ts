@@ -19,7 +19,7 @@ import {
   TimedCountSchema,
 } from "@leat/proto";
 import { type Clock, systemClock } from "../clock.ts";
-import type { StageStats, TimedCount } from "./stage-stats.ts";
+import type { BreakerFigures, StageStats, TimedCount } from "./stage-stats.ts";
 import { batchSizeBounds, type PipelineStats, type Stats } from "./stats.ts";
 
 /** What a snapshot covers. */
@@ -40,7 +40,7 @@ export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): Metri
   return create(MetricsSnapshotSchema, {
     time: timestamp(clock.nowMs()),
     startTime: timestamp(stats.startMs),
-    pipelines: pipelines.map(pipelineMetrics),
+    pipelines: pipelines.map((pipeline) => pipelineMetrics(pipeline, stats.breaker)),
     pool: { ...pool, instanceBytes: whole(pool.instanceBytes), stopped: counts(pool.stopped) },
     admission: {
       batches: admission.batches,
@@ -63,7 +63,7 @@ export function takeSnapshot(stats: Stats, options: SnapshotOptions = {}): Metri
   });
 }
 
-function pipelineMetrics(stats: PipelineStats): PipelineMetrics {
+function pipelineMetrics(stats: PipelineStats, breaker: Stats["breaker"]): PipelineMetrics {
   return create(PipelineMetricsSchema, {
     pipeline: stats.pipeline,
     success: timed(stats.success),
@@ -78,12 +78,12 @@ function pipelineMetrics(stats: PipelineStats): PipelineMetrics {
     executions: whole(stats.executions),
     bytesIn: whole(stats.bytesIn),
     bytesOut: whole(stats.bytesOut),
-    stages: stats.allStages().map(stageMetrics),
+    stages: stats.allStages().map((stage) => stageMetrics(stage, breaker(stage.digest))),
     batchSizes: batchSizes(stats.batchSizes),
   });
 }
 
-function stageMetrics(stats: StageStats): StageMetrics {
+function stageMetrics(stats: StageStats, breaker: BreakerFigures): StageMetrics {
   return create(StageMetricsSchema, {
     stage: stats.stage,
     module: stats.module,
@@ -96,8 +96,8 @@ function stageMetrics(stats: StageStats): StageMetrics {
     instancesCreated: whole(stats.instancesCreated),
     counters: Object.fromEntries(stats.counters),
     retries: whole(stats.retries),
-    breaker: stats.breaker,
-    breakerOpened: whole(stats.breakerOpened),
+    breaker: breaker.state,
+    breakerOpened: whole(breaker.transitions.open),
     deadLetters: whole(stats.deadLetters),
     instancesDiscarded: counts(new Map(Object.entries(stats.instancesDiscarded))),
     cpuNs: whole(stats.cpuUs * 1_000),

@@ -43,6 +43,14 @@ export interface StageIdentity {
   readonly digest: string;
 }
 
+/** The breaker of a module version. */
+export interface BreakerFigures {
+  /** Its state now. */
+  readonly state: "closed" | "open" | "half_open";
+  /** How often it came to each state. */
+  readonly transitions: Readonly<Record<BreakerFigures["state"], number>>;
+}
+
 /** Why an instance was dropped: after a fault, since it had grown, since each batch gets a new one, or to make room for others. */
 export type DiscardReason = "fault" | "memory" | "fresh" | "evicted";
 
@@ -96,10 +104,6 @@ export class StageStats {
   retries = 0;
   /** Records that became dead letters. */
   deadLetters = 0;
-  /** The state of the breaker of the stage's module version. */
-  breaker: "closed" | "open" | "half_open" = "closed";
-  /** How often that breaker opened. */
-  breakerOpened = 0;
   readonly #limits: StatsLimits;
 
   constructor(identity: StageIdentity, limits: StatsLimits = defaultLimits) {

@@ -12,7 +12,14 @@ import { systemClock } from "../clock.ts";
 import { defaultLimits } from "../limits.ts";
 import { AuditStats } from "./audit-stats.ts";
 import { otherName } from "./names.ts";
-import { addTo, type StageIdentity, StageStats, type StatsLimits, TimedCount } from "./stage-stats.ts";
+import {
+  addTo,
+  type BreakerFigures,
+  type StageIdentity,
+  StageStats,
+  type StatsLimits,
+  TimedCount,
+} from "./stage-stats.ts";
 
 /** The inclusive upper bounds of the batch-size buckets, in records; one more bucket has none. */
 export const batchSizeBounds: readonly number[] = Object.freeze([
@@ -285,6 +292,11 @@ export class Stats {
   quarantined: () => readonly QuarantinedModule[] = () => [];
   /** Reads which modules are confined to the lane of offenders. */
   confined: () => readonly ConfinedModule[] = () => [];
+  /** Reads the breaker of a module version, by its digest. */
+  breaker: (digest: string) => BreakerFigures = () => ({
+    state: "closed",
+    transitions: { closed: 0, open: 0, half_open: 0 },
+  });
   /** Failures whose dead letter could not be kept. */
   lettersLost = 0;
   /** The store of dead letters. */

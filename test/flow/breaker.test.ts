@@ -25,6 +25,8 @@ const clock = {
 beforeAll(async () => {
   kit = await startTestServer({
     spans: true,
+    http: true,
+    limits: { maxMetricsAgeMs: 0 },
     clock,
     modules: { strict: "program", passing: "marked" },
     pipelines: {
@@ -118,4 +120,56 @@ test("a shadow neither tries a half-open breaker nor tells it of faults", async 
   await call("a");
   expect(await stateOf()).toBe("closed");
   await kit.leat.modules.abortRollout({ name: "before" });
+});
+
+/** What Prometheus reads of a pipeline's breakers, by version. */
+async function breakerLines(pipeline: string): Promise<string[]> {
+  const text = await (await fetch(`${kit.url}/metrics`)).text();
+  const lines = text.matchAll(/^leat_stage_breaker(\w*)\{(.*)\} (\d+)$/gm);
+  return [...lines]
+    .filter(([, , labels]) => labels?.includes(`pipeline="${pipeline}"`))
+    .map(([, figure, labels = "", value]) => {
+      const [, version] = /version="(.*?)"/.exec(labels) ?? [];
+      const [, to] = /to="(.*?)"/.exec(labels) ?? [];
+      return `${version}: ${figure || "_level"}${to === undefined ? "" : ` to ${to}`} ${value}`;
+    })
+    .sort();
+}
+
+test("the breaker of a version that a mended one has replaced is closed, and its openings stay counted", async () => {
+  const broken = Buffer.concat([await moduleBytes("program"), Buffer.from([0, 3, 1, 122, 3])]);
+  await kit.load("mended", broken, "1");
+  await kit.put("mended", [{ module: "mended", breaker: nervous }]);
+  for (let fault = 0; fault < 2; fault++) await kit.raw.transform(request("mended", "t"));
+  const opened = (await breakerLines("mended")).filter((line) => line.includes("level"));
+  expect(opened).toEqual(["1: _level 2"]);
+  const wasm = Buffer.concat([await moduleBytes("marked"), Buffer.from([0, 3, 1, 122, 1])]);
+  await kit.load("mended", wasm, "2");
+  await kit.raw.transform(request("mended", "a"));
+  expect(await breakerLines("mended")).toEqual([
+    "1: _level 0",
+    "1: _opened_total 1",
+    "1: _transitions_total to closed 1",
+    "1: _transitions_total to half_open 0",
+    "1: _transitions_total to open 1",
+    "2: _level 0",
+    "2: _opened_total 0",
+    "2: _transitions_total to closed 0",
+    "2: _transitions_total to half_open 0",
+    "2: _transitions_total to open 0",
+  ]);
+});
+
+test("a policy ends with its pipeline or its stage's name", async () => {
+  const wasm = Buffer.concat([await moduleBytes("program"), Buffer.from([0, 3, 1, 122, 2])]);
+  await kit.load("outliving", wasm);
+  const lenient = { module: "outliving", breaker: { ...nervous, faults: 4 } };
+  const strict = { module: "outliving", breaker: { ...nervous, faults: 1 } };
+  await kit.put("deleted", [strict]);
+  await kit.put("outliving", [{ ...strict, name: "before" }]);
+  for (const pipeline of ["deleted", "outliving"]) await kit.raw.transform(request(pipeline, "ab"));
+  await kit.put("outliving", [{ ...lenient, name: "after" }]);
+  await kit.leat.pipelines.deletePipeline({ name: "deleted" });
+  await kit.raw.transform(request("outliving", "t"));
+  expect(await breakerOf("outliving")).toBe("closed");
 });

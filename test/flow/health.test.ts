@@ -135,7 +135,9 @@ test("a pipeline whose breaker refuses calls does not serve, and does again by i
 
 test("a pipeline whose breaker lets nothing through but a probe that runs does not serve until that has ended", async () => {
   await kit.put("quick", [{ module: "quick", breaker: { ...nervous(20), probes: 2 } }]);
-  for (let fault = 0; fault < 2; fault++) await kit.raw.transform(request("quick", "%"));
+  // Where it has opened before, the first fault opens it again, and the second call may be refused.
+  for (let fault = 0; fault < 2; fault++)
+    await kit.raw.transform(request("quick", "%")).catch(() => undefined);
   const watch = new HealthWatch(transport, "pipeline/quick");
   await watch.says("SERVING");
   const probe = kit.raw.begin(request("quick", "~"));
@@ -174,8 +176,6 @@ async function readyReasons(path = "/readyz?verbose"): Promise<unknown[]> {
 test("a module in quarantine takes its pipelines out of service, and neither their neighbours nor the server", async () => {
   await kit.put("killer", [{ module: "killer", breaker: { disabled: true } }]);
   await kit.put("quick", [{ module: "quick", breaker: { disabled: true } }]);
-  // A pipeline's policies count once it is called.
-  await kit.raw.transform(request("quick", "a"));
   const watch = new HealthWatch(transport, "pipeline/killer");
   await watch.says("SERVING");
   for (let stop = 0; stop < 2; stop++)

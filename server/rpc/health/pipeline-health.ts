@@ -5,7 +5,6 @@
  */
 
 import { OnFailure } from "@leat/proto";
-import type { PipelineSpec } from "../../bridge/pipeline-spec.ts";
 import { LeatError } from "../../errors.ts";
 import type { StoredPipeline } from "../../registry/pipeline-table.ts";
 import type { Registry } from "../../registry/registry.ts";
@@ -16,7 +15,7 @@ import { type Health, type HealthReason, healthOf } from "./reasons.ts";
 export interface PipelineHealthParts {
   readonly registry: Pick<Registry, "pipelines" | "modules" | "signatures" | "heldEntry" | "buildFailure">;
   /** Until when a module's breaker refuses calls; undefined when it does not. */
-  readonly refusedUntilMs: (digest: string, spec: PipelineSpec | undefined) => number | undefined;
+  readonly refusedUntilMs: (digest: string) => number | undefined;
   /** What is held against a module that is confined to one worker at a time; undefined when it is not. */
   readonly confined: (digest: string) => { readonly why: string; readonly untilMs: number } | undefined;
   readonly storeStatus: () => StoreStatus;
@@ -86,7 +85,7 @@ function addStage(
     const message = `module ${module} cannot be read: ${problem}`;
     reasons.push({ code: "module_broken", blocking: true, message, module, pipelines });
   }
-  const refusedMs = refusedUntilMs(digest, serving?.spec);
+  const refusedMs = refusedUntilMs(digest);
   if (refusedMs !== undefined) {
     const message = `the breaker of module ${module} is open`;
     reasons.push({ code: "breaker_open", blocking: refuses, message, module, pipelines });
