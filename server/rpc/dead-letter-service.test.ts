@@ -20,7 +20,7 @@ import { holdingLimits, startTestServer, type TestServer } from "../../test/kit/
 import { until } from "../../test/kit/until.ts";
 import { leatError } from "../errors.ts";
 import { resolveLimits } from "../limits.ts";
-import { Backlog } from "../pool/backlog.ts";
+import { Engine } from "./engine.ts";
 
 type Letters = Leat["deadLetters"];
 
@@ -277,7 +277,7 @@ describe("a replay", () => {
   test("waits where the queue is too long", async () => {
     await keep("program", "a1");
     using expected = vi
-      .spyOn(Backlog.prototype, "expectedMs")
+      .spyOn(Engine.prototype, "expectedWaitMs")
       .mockReturnValueOnce(resolveLimits({}).maxQueueDelayMs + 1);
     const run = all(kit.leat.deadLetters.replayDeadLetters({ filter: { pipeline: "program" } }));
     expect(await run).toMatchObject([{ id: "program-0", removed: true }]);

@@ -110,7 +110,8 @@ test("a certificate that changes is shown to new connections, while a stream goe
   await kit.server.checkAccessFiles();
   expect(kit.server.stats.access.certificateExpiresMs).toBe(expiresAtMs);
   const problems = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === "error");
-  expect(problems.map(({ problem }) => problem)).toEqual([
+  // A certificate and its key are two files: who looks between the two writes finds what the second write ends.
+  expect([...new Set(problems.map(({ problem }) => problem))]).toEqual([
     expect.stringContaining("is no certificate in PEM"),
     expect.stringContaining("cannot be used together"),
     expect.stringContaining("the certificate expired on"),

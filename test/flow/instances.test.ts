@@ -7,7 +7,8 @@ let kit: TestServer;
 
 beforeAll(async () => {
   kit = await startTestServer({
-    limits: { maxInstancesPerWorker: 4 },
+    // One worker, however long a call seems to take on a busy machine: the instances of all are counted together.
+    limits: { maxInstancesPerWorker: 4, maxWorkers: 1, maxExtraWorkers: 0 },
     modules: { marked: "marked" },
     pipelines: {
       fresh: [{ module: "marked", instances: InstancePolicy.FRESH }],

@@ -56,7 +56,7 @@ export function decodeBroken(from: usize, end: usize): string {
   let at = from;
   while (at < end) {
     const first = <u32>load<u8>(at);
-    const length = first < 0x80 ? 1 : sequenceLength(at, end);
+    const length = first < 0x80 ? 1 : <i32>sequenceLength(at, end);
     if (length == 0) {
       store<u16>(to, 0xfffd);
       at += brokenLength(at, end);
