@@ -31,7 +31,7 @@ test("the lane's worker stands back once, before its first batch", () => {
   const worker = new Worker();
   const { lane, crossing } = setUp(worker);
   expect(lane.worker).toBeUndefined();
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   lane.submit(crossing);
   expect(worker.told).toEqual(["yield", "submit", "submit"]);
@@ -40,32 +40,32 @@ test("the lane's worker stands back once, before its first batch", () => {
 test("one that was stopped is replaced, and the next stands back as well", () => {
   const [first, second] = [new Worker(), new Worker()];
   const { lane, crossing } = setUp(first, second);
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   lane.gone(first as unknown as WorkerHandle);
   expect(lane.worker).toBeUndefined();
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   expect(second.told).toEqual(["yield", "submit"]);
 });
 
 test("nothing is handed over where there is no worker: it would be lost", () => {
   const { lane, crossing } = setUp();
-  expect(lane.hasRoom).toBe(false);
+  expect(lane.makeRoom()).toBe(false);
   expect(() => lane.submit(crossing)).toThrow("no worker");
 });
 
 test("there is no room while it starts, and none is to be had", () => {
   const starting = new Worker();
   starting.hasRoom = false;
-  expect(setUp(starting).lane.hasRoom).toBe(false);
-  expect(setUp().lane.hasRoom).toBe(false);
+  expect(setUp(starting).lane.makeRoom()).toBe(false);
+  expect(setUp().lane.makeRoom()).toBe(false);
 });
 
 test("it ends after its last batch when nobody is confined any more", () => {
   const worker = new Worker();
   const { lane, crossing } = setUp(worker);
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   lane.rest();
   expect(worker.told).not.toContain("stop: shutdown");
@@ -78,10 +78,10 @@ test("it ends after its last batch when nobody is confined any more", () => {
 test("it goes on when somebody is confined again before it has ended", () => {
   const worker = new Worker();
   const { lane, crossing } = setUp(worker);
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   lane.rest();
-  expect(lane.hasRoom).toBe(true);
+  expect(lane.makeRoom()).toBe(true);
   worker.queued = 0;
   lane.endUnused();
   expect(worker.told).not.toContain("stop: shutdown");

@@ -34,8 +34,8 @@ export class LaneWorker {
     return this.#worker;
   }
 
-  /** Whether a crossing can go to it now; if not, it is on its way as far as that can be. */
-  get hasRoom(): boolean {
+  /** Starts it where it is missing. @returns whether a crossing can go to it now */
+  makeRoom(): boolean {
     this.#unused = false;
     if (this.#worker === undefined) {
       this.#worker = this.#start();
@@ -44,7 +44,7 @@ export class LaneWorker {
     return this.#worker?.hasRoom ?? false;
   }
 
-  /** Hands it a crossing, and wakes it. Call only when {@link hasRoom}. */
+  /** Hands it a crossing, and wakes it. Call only when {@link makeRoom} has said so. */
   submit(crossing: Crossing): void {
     const worker = this.#worker;
     if (worker === undefined) throw new Error("no worker runs what is confined");

@@ -11,7 +11,7 @@ import type { StopReason, WorkerHandle } from "./worker-handle.ts";
 
 /** Who is told what happens in the pool. */
 export interface PoolEvents {
-  /** A crossing's slot was completed. Free the slot with `worker.freeSlot` when its results were used. */
+  /** A crossing's slot was completed. Hold the slot with `worker.holdSlot`, and release it when its results were used. */
   completed(worker: WorkerHandle, crossing: Crossing, slot: number, output: Buffer | undefined): void;
   /** A crossing must run again, ahead of what waits. */
   again(crossing: Crossing): void;

@@ -78,7 +78,7 @@ export class Pool {
   }
 
   /** The worker of the lane, where the limits allow one beside the others. Hand a crossing to it with {@link dispatchToLane}. */
-  get lane(): Pick<LaneWorker, "hasRoom"> | undefined {
+  get lane(): Pick<LaneWorker, "makeRoom"> | undefined {
     return this.#lane.offered ? this.#lane : undefined;
   }
 

@@ -50,18 +50,18 @@ describe("when those that help out do not start, though the others are healthy",
     void pool.start();
     links[0]?.ready();
     for (let start = 1; start <= 5; start++) {
-      expect(pool.lane?.hasRoom).toBe(false);
+      expect(pool.lane?.makeRoom()).toBe(false);
       links[start]?.end();
     }
-    expect(pool.lane?.hasRoom).toBe(false);
+    expect(pool.lane?.makeRoom()).toBe(false);
     expect(links).toHaveLength(6);
     asked.mockClear();
     vi.advanceTimersByTime(100);
     expect(asked).toHaveBeenCalled();
-    expect(pool.lane?.hasRoom).toBe(false);
+    expect(pool.lane?.makeRoom()).toBe(false);
     expect(links).toHaveLength(7);
     links[6]?.ready();
-    expect(pool.lane?.hasRoom).toBe(true);
+    expect(pool.lane?.makeRoom()).toBe(true);
   });
 });
 

@@ -144,7 +144,7 @@ export class Scheduler {
 
   /** Whether an offender's crossing could go next. */
   #mayEnter(pool: Pool): boolean {
-    return this.#lane.free && (this.#lane.unused || pool.lane?.hasRoom !== false);
+    return this.#lane.free && (this.#lane.unused || pool.lane?.makeRoom() !== false);
   }
 
   #dispatch(pool: Pool, crossing: Crossing): boolean {
