@@ -7,6 +7,7 @@ import type { WorkerHandle } from "./worker-handle.ts";
 class Worker {
   hasRoom = true;
   queued = 0;
+  stalled = false;
   readonly told: string[] = [];
   readonly cpu = { yieldToOthers: () => this.told.push("yield") };
 
@@ -27,26 +28,40 @@ function setUp(...workers: Worker[]) {
   return { lane, crossing: {} as Crossing };
 }
 
-test("the lane's worker stands back once, before its first batch", () => {
+test("the lane's worker stands back once a call in it becomes long, and not before", () => {
   const worker = new Worker();
   const { lane, crossing } = setUp(worker);
   expect(lane.worker).toBeUndefined();
   expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
   lane.submit(crossing);
-  expect(worker.told).toEqual(["yield", "submit", "submit"]);
+  expect(worker.told).toEqual(["submit", "submit"]);
+  for (let call = 0; call < 2; call++) expect(lane.stalled(worker as unknown as WorkerHandle)).toBe(true);
+  expect(worker.told).toEqual(["submit", "submit", "yield"]);
+  expect(worker.stalled).toBe(true);
 });
 
-test("one that was stopped is replaced, and the next stands back as well", () => {
+test("a long call in another worker is no matter of the lane's", () => {
+  const [worker, other] = [new Worker(), new Worker()];
+  const { lane } = setUp(worker);
+  expect(lane.makeRoom()).toBe(true);
+  expect(lane.stalled(other as unknown as WorkerHandle)).toBe(false);
+  expect([worker.told, other.told, other.stalled]).toEqual([[], [], false]);
+});
+
+test("one that was stopped is replaced, and the next has its rank until it stalls as well", () => {
   const [first, second] = [new Worker(), new Worker()];
   const { lane, crossing } = setUp(first, second);
   expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
+  lane.stalled(first as unknown as WorkerHandle);
   lane.gone(first as unknown as WorkerHandle);
   expect(lane.worker).toBeUndefined();
   expect(lane.makeRoom()).toBe(true);
   lane.submit(crossing);
-  expect(second.told).toEqual(["yield", "submit"]);
+  expect(second.told).toEqual(["submit"]);
+  lane.stalled(second as unknown as WorkerHandle);
+  expect(second.told).toEqual(["submit", "yield"]);
 });
 
 test("nothing is handed over where there is no worker: it would be lost", () => {

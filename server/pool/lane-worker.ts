@@ -1,6 +1,7 @@
 /**
  * The worker that runs what is confined, apart from those that serve all: no batch of others waits behind an offender's, and what
- * is stopped for it is no worker that others have warmed up. Its thread has the lowest claim on a processor that the others leave.
+ * is stopped for it is no worker that others have warmed up. Once a call into a guest becomes long there, its thread has the lowest claim
+ * on a processor that the others leave.
  *
  * @module
  */
@@ -48,12 +49,22 @@ export class LaneWorker {
   submit(crossing: Crossing): void {
     const worker = this.#worker;
     if (worker === undefined) throw new Error("no worker runs what is confined");
-    if (!this.#yields) {
-      this.#yields = true;
-      worker.cpu.yieldToOthers();
-    }
     worker.submit(crossing);
     worker.wake();
+  }
+
+  /**
+   * A call in a worker has become long. If it is the lane's, its thread stands back for the others from now on; not before, so that
+   * short batches, and those that are run again after a stop, are done as soon as anywhere.
+   *
+   * @returns whether it is the lane's
+   */
+  stalled(worker: WorkerHandle): boolean {
+    if (this.#worker !== worker) return false;
+    worker.stalled = true;
+    if (!this.#yields) worker.cpu.yieldToOthers();
+    this.#yields = true;
+    return true;
   }
 
   /** Nobody is confined any more: it ends when it has nothing left to do, since its thread cannot be given back its rank. */

@@ -27,7 +27,10 @@ export class Pool {
   readonly #stats: PoolStats;
   readonly #parts: WorkerParts;
   readonly #workers: WorkerHandle[] = [];
-  readonly #spares = new Spares(() => this.#spawn());
+  readonly #spares = new Spares(
+    () => this.#spawn(),
+    () => this.#fillSpares(),
+  );
   readonly #lent = new Set<WorkerHandle>();
   /** Workers that are too many since the limit was lowered: they finish what they run. */
   readonly #leaving = new Set<WorkerHandle>();
@@ -60,7 +63,7 @@ export class Pool {
   /** Starts the workers and the spares; resolves when the first worker is ready. */
   async start(): Promise<void> {
     for (let count = 0; count < this.#limits.maxWorkers; count++) this.#workers.push(this.#spawn());
-    this.#spares.fill(this.#limits.maxSpareWorkers);
+    this.#spares.fill(this.#limits.maxSpareWorkers, true);
     while (!this.#workers.some((worker) => worker.state.t === "ready")) {
       if (this.#failedStarts.tooMany) throw leatError("INTERNAL", { problem: "worker threads do not start" });
       await new Promise<void>((resolve) => this.#whenStarted.push(resolve));
@@ -207,6 +210,7 @@ export class Pool {
     this.#closing = true;
     for (const turn of this.#waitingForSpare.splice(0)) turn.reject(leatError("DRAINING"));
     this.#watchdog.close();
+    this.#spares.close();
     await endAll([...this.#living], (left) => this.#events.undying(left));
   }
 
@@ -215,12 +219,10 @@ export class Pool {
     return this.#lane.worker === undefined ? all : [...all, this.#lane.worker];
   }
 
-  /** A worker for the lane, with another spare in its place. */
+  /** A worker for the lane. */
   #laneWorker(): WorkerHandle | undefined {
     if (this.#closing || !this.#failedStarts.mayStart) return undefined;
-    const worker = this.#spares.take() ?? this.#spawn();
-    this.#fillSpares();
-    return worker;
+    return this.#takeOver();
   }
 
   #spawn(): WorkerHandle {
@@ -277,11 +279,10 @@ export class Pool {
    * until the long batch has ended. So one slow module does not hold a machine with few cores.
    */
   #relieve(worker: WorkerHandle): void {
-    if (!this.#workers.includes(worker)) return;
+    if (this.#lane.stalled(worker) || !this.#workers.includes(worker)) return;
     worker.stalled = true;
     if (this.#mayRunBeside(this.#workers)) {
-      this.#workers.push(this.#spares.take() ?? this.#spawn());
-      this.#fillSpares();
+      this.#workers.push(this.#takeOver());
       this.#count();
     }
     const { current } = worker;
@@ -369,15 +370,24 @@ export class Pool {
     this.#spares.gone(worker);
     if (index >= 0) {
       const missed = this.#mayRunBeside(this.#workers.filter((other) => other !== worker));
-      const next = (): WorkerHandle => this.#spares.take() ?? this.#spares.takeStarting() ?? this.#spawn();
-      this.#workers.splice(index, 1, ...(missed ? [next()] : []));
+      this.#workers.splice(index, 1, ...(missed ? [this.#takeOver()] : []));
     }
     this.#fillSpares();
   }
 
+  /** A worker for what another does not do any more: warm if there is one. */
+  #takeOver(): WorkerHandle {
+    const warm = this.#spares.take();
+    if (warm !== undefined) this.#spares.hold();
+    const worker = warm ?? this.#spares.takeStarting() ?? this.#spawn();
+    this.#fillSpares();
+    return worker;
+  }
+
   #fillSpares(): void {
     if (this.#closing || !this.#failedStarts.mayStart) return;
-    this.#spares.fill(Math.max(this.#limits.maxSpareWorkers, this.#mayLend ? 1 : 0));
+    const lends = this.#mayLend;
+    this.#spares.fill(Math.max(this.#limits.maxSpareWorkers, lends ? 1 : 0), lends);
   }
 
   #count(): void {

@@ -20,7 +20,10 @@ test("workers that have served are replaced at once, however many end together",
   for (const link of [...links]) link.ready();
   const served = links.slice(0, 8);
   for (const link of served) link.end();
-  // One in each one's place: the spare, and eight that start, of which one is the next spare.
+  // One in each one's place: the spare, and seven that start.
+  expect(links).toHaveLength(9 + 7);
+  // The next spare, once they have had the processors.
+  vi.advanceTimersByTime(100);
   expect(links).toHaveLength(9 + 8);
   expect(vi.getTimerCount()).toBe(0);
 });

@@ -6,13 +6,23 @@
 
 import type { WorkerHandle } from "./worker-handle.ts";
 
+/**
+ * How long the start of a thread waits for what a spare was taken for, in milliseconds: it costs the main thread some of them and a
+ * processor for a tenth of a second, while a batch is run again.
+ */
+const holdMs = 100;
+
 /** The reserve; the first is taken first. */
 export class Spares implements Iterable<WorkerHandle> {
   readonly #spawn: () => WorkerHandle;
+  readonly #onHeld: () => void;
   readonly #workers: WorkerHandle[] = [];
+  #held: NodeJS.Timeout | undefined;
 
-  constructor(spawn: () => WorkerHandle) {
+  /** @param onHeld - is told when spares that were held back may start */
+  constructor(spawn: () => WorkerHandle, onHeld: () => void) {
     this.#spawn = spawn;
+    this.#onHeld = onHeld;
   }
 
   [Symbol.iterator](): Iterator<WorkerHandle> {
@@ -46,8 +56,22 @@ export class Spares implements Iterable<WorkerHandle> {
     if (index >= 0) this.#workers.splice(index, 1);
   }
 
-  /** Starts those that are missing. */
-  fill(wanted: number): void {
+  /** One was taken in place of a worker that was stopped or is held up: another starts in a while. */
+  hold(): void {
+    this.#held ??= setTimeout(() => {
+      this.#held = undefined;
+      this.#onHeld();
+    }, holdMs).unref();
+  }
+
+  /** None is started any more for those that were held back. */
+  close(): void {
+    clearTimeout(this.#held);
+  }
+
+  /** Starts those that are missing, unless they are held back and not `urgent`. */
+  fill(wanted: number, urgent: boolean): void {
+    if (this.#held !== undefined && !urgent) return;
     while (this.#workers.length < wanted) this.#workers.push(this.#spawn());
   }
 

@@ -1,6 +1,6 @@
 /**
- * The lane of known offenders: all of them together have one crossing under way at a time, in a worker beside those that serve the others.
- * Where the limits allow no such worker, it is one of those, and others are sent there last.
+ * The lane of known offenders: all of them together have one worker, beside those that serve the others, with one crossing that runs and
+ * one behind it. Where the limits allow no such worker, one of their crossings is under way at a time, and others are sent there last.
  *
  * @module
  */
@@ -8,6 +8,9 @@
 import type { PipelineSpec } from "../bridge/pipeline-spec.ts";
 import type { Crossing } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
+
+/** Crossings in the lane's own worker: one is there when the one before it ends, or when it is stopped and both run again. */
+const maxInOwnWorker = 2;
 
 /** Who must take the lane. */
 export interface Confinement {
@@ -20,7 +23,8 @@ export interface Confinement {
 /** Who is in the lane. */
 export class Lane {
   readonly #confinement: Confinement;
-  #taken: { readonly crossing: Crossing; readonly worker: WorkerHandle | undefined } | undefined = undefined;
+  readonly #inOwnWorker = new Set<Crossing>();
+  #shared: { readonly crossing: Crossing; readonly worker: WorkerHandle } | undefined = undefined;
 
   constructor(confinement: Confinement) {
     this.#confinement = confinement;
@@ -34,23 +38,25 @@ export class Lane {
   /** Whether a pipeline is confined to it. */
   readonly confines = (pipeline: PipelineSpec): boolean => this.#confinement.confines(pipeline);
 
-  /** Whether nobody is in it. */
+  /** Whether another crossing may go in. */
   get free(): boolean {
-    return this.#taken === undefined;
+    return this.#shared === undefined && this.#inOwnWorker.size < maxInOwnWorker;
   }
 
   /** The worker that runs its crossing and serves others as well: they are sent there last. */
   get worker(): WorkerHandle | undefined {
-    return this.#taken?.worker;
+    return this.#shared?.worker;
   }
 
   /** A crossing was handed to a worker: to the lane's own unless it is named. */
   enter(crossing: Crossing, worker?: WorkerHandle): void {
-    this.#taken = { crossing, worker };
+    if (worker === undefined) this.#inOwnWorker.add(crossing);
+    else this.#shared = { crossing, worker };
   }
 
   /** A crossing has come back from its worker. */
   leave(crossing: Crossing): void {
-    if (this.#taken?.crossing === crossing) this.#taken = undefined;
+    this.#inOwnWorker.delete(crossing);
+    if (this.#shared?.crossing === crossing) this.#shared = undefined;
   }
 }

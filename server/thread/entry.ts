@@ -7,7 +7,10 @@
 import assert from "node:assert/strict";
 import { isMainThread, workerData } from "node:worker_threads";
 import type { WorkerStart } from "../bridge/to-worker.ts";
+import { warmUp } from "./warm-up.ts";
 import { WorkerLoop } from "./worker-loop.ts";
 
 assert(!isMainThread, "thread/entry.ts runs in worker threads only");
-new WorkerLoop(workerData as WorkerStart).run();
+const start = workerData as WorkerStart;
+warmUp(start.limits);
+new WorkerLoop(start).run();

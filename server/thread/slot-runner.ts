@@ -31,14 +31,14 @@ const exclusionCodes: readonly RecordFailureCode[] = [
 export class SlotRunner {
   readonly #memory: SlotMemory;
   readonly #context: RunContext;
-  readonly #port: MessagePort;
+  readonly #port: Pick<MessagePort, "postMessage">;
   readonly #segments: Segments;
   readonly #probe: SlotProbe;
 
   constructor(
     memory: SlotMemory,
     context: RunContext,
-    port: MessagePort,
+    port: Pick<MessagePort, "postMessage">,
     budget: InstanceBudget,
     ledger: CrashLedger | undefined,
   ) {
