@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { AccessFolder } from "../../test/kit/access.ts";
+import { callCommand } from "../../test/kit/call-command.ts";
 import { makeAuthority } from "../../test/kit/certificates.ts";
 import { runCommand, startServe } from "../../test/kit/leat-command.ts";
 
@@ -37,11 +38,11 @@ test("a token that the command makes opens a server with TLS, and nothing else d
   const list = ["--address", server.address, "--tls-ca", ca];
   const answers = await Promise.all([
     runCommand([...list, "--token-file", tokenFile, "module", "list"]),
-    runCommand(["module", "list"], {
+    callCommand(["module", "list"], {
       env: { LEAT_ADDRESS: server.address, LEAT_CLIENT_CA: ca, LEAT_TOKEN: token.trim() },
     }),
-    runCommand([...list, "module", "list"]),
-    runCommand([...list, "--token", "leat_wrong", "module", "list"]),
+    callCommand([...list, "module", "list"]),
+    callCommand([...list, "--token", "leat_wrong", "module", "list"]),
   ]);
   expect(answers.map((answer) => answer.code)).toEqual([0, 0, 1, 1]);
   expect(answers[2]?.stderr).toMatch(/^leat: CREDENTIALS_MISSING: .*--token-file or LEAT_TOKEN/);

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import {
   type CommandResult,
   runCommand,
@@ -28,9 +29,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function leat(args: readonly string[], input?: string): Promise<CommandResult> {
+function leat(args: readonly string[], input?: string, run = callCommand): Promise<CommandResult> {
   const env = { LEAT_ADDRESS: server.address };
-  return runCommand(args, { cwd: folder, env, ...(input !== undefined && { input }) });
+  return run(args, { cwd: folder, env, ...(input !== undefined && { input }) });
 }
 
 describe("leat module", () => {
@@ -130,7 +131,9 @@ describe("leat rollout", () => {
     const shown = await leat(["rollout", "show", "tried"]);
     expect(shown.stdout).toMatch(/^rule: +after 1000 batches, factor 1\.2$/m);
     expect(shown.stdout).toMatch(/^tried version: +2: 0 batches/m);
-    expect((await leat(["rollout", "list"])).stdout).toMatch(/^tried +1 +2 +shadow +10 % +running/m);
+    expect((await leat(["rollout", "list"], "", runCommand)).stdout).toMatch(
+      /^tried +1 +2 +shadow +10 % +running/m,
+    );
     const promoted = await leat(["rollout", "promote", "tried", "--json"]);
     expect(JSON.parse(promoted.stdout)).toMatchObject({ state: "ROLLOUT_STATE_PROMOTED" });
     expect((await leat(["rollout", "abort", "tried"])).stderr).toMatch(/^leat: ROLLOUT_NOT_FOUND: /);
@@ -162,7 +165,7 @@ describe("leat pipeline", () => {
 
   test("applies, lists, shows and deletes; what it shows can be applied", async () => {
     await leat(["module", "load", program, "--name", "base"]);
-    const applied = await leat(["pipeline", "apply", "-"], yaml);
+    const applied = await leat(["pipeline", "apply", "-"], yaml, runCommand);
     expect(applied).toMatchObject({ code: 0, stdout: "applied clean, revision 1\n", stderr: "" });
 
     const list = await leat(["pipeline", "list"]);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import { runCommand } from "../../test/kit/leat-command.ts";
 import { startTestServer, type TestServer } from "../../test/kit/test-server.ts";
 
@@ -13,7 +14,7 @@ afterAll(async () => {
 });
 
 async function health(...args: string[]): Promise<[number | null, string, string]> {
-  const { code, stdout, stderr } = await runCommand(["--address", kit.address, "health", ...args]);
+  const { code, stdout, stderr } = await callCommand(["--address", kit.address, "health", ...args]);
   return [code, stdout, stderr];
 }
 

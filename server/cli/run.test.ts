@@ -2,6 +2,7 @@ import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import { type CommandResult, runCommand } from "../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../test/kit/modules.ts";
 
@@ -18,13 +19,13 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function run(words: string, input: string): Promise<CommandResult> {
-  return runCommand(["run", ...words.split(" ")], { cwd: folder, input });
+function run(words: string, input: string, how = callCommand): Promise<CommandResult> {
+  return how(["run", ...words.split(" ")], { cwd: folder, input });
 }
 
 describe("leat run", () => {
   test("runs a module with its configuration, and without a server", async () => {
-    const kept = await run("filter.wasm --config @config.json", '{"n":1}\n{"n":2}\n');
+    const kept = await run("filter.wasm --config @config.json", '{"n":1}\n{"n":2}\n', runCommand);
     expect(kept).toMatchObject({ code: 0, stdout: '{"n":2}\n', stderr: "" });
   });
 
@@ -32,7 +33,7 @@ describe("leat run", () => {
     await copyFile(join(folder, "program.wasm"), join(folder, "Program (2).wasm"));
     const arguments_ = ["run", "Program (2).wasm", "--format", "lines", "--log-level", "silent"];
     const stageOf = async (...more: readonly string[]): Promise<unknown> => {
-      const { code, stderr } = await runCommand([...arguments_, ...more], { cwd: folder, input: "x\n" });
+      const { code, stderr } = await callCommand([...arguments_, ...more], { cwd: folder, input: "x\n" });
       expect(code).toBe(1);
       return JSON.parse(stderr).stage;
     };

@@ -6,6 +6,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { sizeDelimitedDecodeStream, sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
 import { type Record, RecordSchema } from "@leat/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import {
   type CommandOptions,
   type CommandResult,
@@ -49,11 +50,11 @@ function transform(
   input?: CommandOptions["input"],
   env: CommandOptions["env"] = {},
 ): Promise<CommandResult> {
-  return runCommand(["transform", ...words.split(" ")], {
-    cwd: folder,
-    env: { LEAT_ADDRESS: server.address, ...env },
-    ...(input !== undefined && { input }),
-  });
+  const args = ["transform", ...words.split(" ")];
+  const options = { cwd: folder, env: { LEAT_ADDRESS: server.address, ...env } };
+  // What is read piece by piece takes a pipe.
+  if (input instanceof Readable) return runCommand(args, { ...options, input });
+  return callCommand(args, { ...options, ...(input !== undefined && { input }) });
 }
 
 /** The failures that a command has told. */

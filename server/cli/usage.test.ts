@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import { runCommand } from "../../test/kit/leat-command.ts";
 import { serverVersion } from "../version.ts";
 
@@ -9,7 +10,7 @@ describe("leat", () => {
       stdout: `${serverVersion}\n`,
       stderr: "",
     });
-    const help = await runCommand(["--help"]);
+    const help = await callCommand(["--help"]);
     expect(help).toMatchObject({ code: 0, stderr: "" });
     expect(help.stdout).toMatch(/^Usage: leat \[options\] \[command\]/);
   });
@@ -40,7 +41,7 @@ describe("leat", () => {
     ["run"],
     ["bench"],
   ])("gives help on %s, with an example", async (words) => {
-    const help = await runCommand([...words.split(" "), "--help"]);
+    const help = await callCommand([...words.split(" "), "--help"]);
     expect(help).toMatchObject({ code: 0, stderr: "" });
     expect(help.stdout).toContain(`Usage: leat ${words}`);
     expect(help.stdout).toContain(`\n  leat ${words} `.trimEnd());
@@ -63,7 +64,7 @@ describe("leat", () => {
     ["an address that is none", "module list --address nowhere", /--address: not an address: "nowhere"/],
     ["a configuration that is no JSON", "run a.wasm --config {", /--config: .*JSON/],
   ])("exits with 2 on %s, and says so on stderr alone", async (_, words, message) => {
-    const run = await runCommand(words === "" ? [] : words.split(" "));
+    const run = await callCommand(words === "" ? [] : words.split(" "));
     expect(run).toMatchObject({ code: 2, stdout: "" });
     expect(run.stderr).toMatch(message);
   });

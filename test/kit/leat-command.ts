@@ -48,15 +48,20 @@ export interface ServeProcess extends AsyncDisposable {
 
 const main = join(root, "server/cli/leat.mjs");
 
-/** Starts the command. What is in the environment about Leat and telemetry does not reach it. */
-export function startCommand(args: readonly string[], options: CommandOptions = {}): ChildProcess {
+/** A command's environment: this process's, without what it says about Leat and telemetry, and what the options set. */
+export function environmentOf({ env }: CommandOptions): Record<string, string | undefined> {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(?:LEAT|OTEL)_|^NODE_OPTIONS$/.test(name),
   );
+  return { ...Object.fromEntries(inherited), ...env };
+}
+
+/** Starts the command. */
+export function startCommand(args: readonly string[], options: CommandOptions = {}): ChildProcess {
   return spawn(process.execPath, [main, ...args], {
     cwd: options.cwd ?? root,
     detached: options.detached ?? false,
-    env: { ...Object.fromEntries(inherited), ...options.env },
+    env: environmentOf(options),
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
 }

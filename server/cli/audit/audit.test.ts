@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { create } from "@bufbuild/protobuf";
 import { PipelineSchema } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../../test/kit/call-command.ts";
 import { type TestFolder, testFolder } from "../../../test/kit/folder.ts";
 import { type CommandResult, runCommand } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
@@ -34,7 +35,7 @@ afterAll(async () => {
 });
 
 function leat(...args: readonly string[]): Promise<CommandResult> {
-  return runCommand(["audit", ...args], { cwd: folder.path, env: { LEAT_ADDRESS: kit.address } });
+  return callCommand(["audit", ...args], { cwd: folder.path, env: { LEAT_ADDRESS: kit.address } });
 }
 
 describe("leat audit", () => {
@@ -66,7 +67,7 @@ describe("leat audit", () => {
   });
 
   test("shows one entry with all that it says", async () => {
-    const { stdout } = await leat("show", "4");
+    const { stdout } = await runCommand(["audit", "show", "4"], { env: { LEAT_ADDRESS: kit.address } });
     expect(stdout).toMatch(/^principal: +anonymous$/m);
     expect(stdout).toMatch(/^from: +127\.0\.0\.1:\d+$/m);
     expect(stdout).toMatch(/^digest: +sha256:[0-9a-f]{64}$/m);

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { callCommand } from "../../../test/kit/call-command.ts";
 import { runCommand, type ServeProcess, startServe } from "../../../test/kit/leat-command.ts";
 import { until } from "../../../test/kit/until.ts";
 
@@ -32,7 +33,7 @@ beforeEach(async () => {
 
 /** Runs a subcommand against the server. */
 function config(...args: readonly string[]) {
-  return runCommand(["config", ...args, "--address", server.address]);
+  return callCommand(["config", ...args, "--address", server.address]);
 }
 
 /** How the server shows a key. */
@@ -138,7 +139,7 @@ test("a file that is replaced, by an editor or by a link as in Kubernetes, is ta
   await symlink("..data/leat.yaml", join(volume, "leat.yaml"));
   await using watching = await startServe(["--config", join(volume, "leat.yaml")]);
   const level = async (): Promise<string> => {
-    const { stdout } = await runCommand([
+    const { stdout } = await callCommand([
       "config",
       "show",
       "--server",
@@ -160,7 +161,7 @@ describe("leat config check", () => {
   test("names all mistakes of all files at once, with line and column", async () => {
     await writeFile(join(folder, "bad.yaml"), "grpc:\n  adress: x\nworkers: many\n");
     await writeFile(join(folder, "pipelines.yaml"), "name: p\nstages:\n  - module: m\n    retries: 1\n");
-    const { code, stderr } = await runCommand(
+    const { code, stderr } = await callCommand(
       ["config", "check", "bad.yaml", "--pipelines", "pipelines.yaml"],
       {
         cwd: folder,
@@ -175,14 +176,14 @@ describe("leat config check", () => {
   test("is content with a good one, and tells a missing file from a wrong one", async () => {
     const good = await runCommand(["config", "check", file]);
     expect(good).toMatchObject({ code: 0, stdout: expect.stringContaining("no mistakes in ") });
-    const missing = await runCommand(["config", "check", join(folder, "none.yaml")]);
+    const missing = await callCommand(["config", "check", join(folder, "none.yaml")]);
     expect(missing.code).toBe(1);
     expect(missing.stderr).toContain("cannot be read");
   });
 });
 
 test("what is shown has no secrets", async () => {
-  const { stdout } = await runCommand(["config", "show", "--set", "--json"], {
+  const { stdout } = await callCommand(["config", "show", "--set", "--json"], {
     cwd: folder,
     env: { LEAT_TELEMETRY_OTLP_ENDPOINT: "http://user:hidden@collector:4317", LEAT_CONFIG: file },
   });

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../../test/kit/call-command.ts";
 import { clockOf } from "../../../test/kit/clocks.ts";
 import { draft, recordOf } from "../../../test/kit/dead-letters.ts";
 import {
@@ -41,9 +42,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function leat(args: readonly string[], input?: string): Promise<CommandResult> {
+function leat(args: readonly string[], input?: string, run = callCommand): Promise<CommandResult> {
   const env = { LEAT_ADDRESS: server.address };
-  return runCommand(args, { cwd: folder, env, ...(input !== undefined && { input }) });
+  return run(args, { cwd: folder, env, ...(input !== undefined && { input }) });
 }
 
 async function letters(...args: readonly string[]): Promise<{ id: string; code: string }[]> {
@@ -62,7 +63,7 @@ describe("leat dead-letters", () => {
     await server.stop();
     server = await startServe(["--log-level", "warn"], { cwd: folder });
 
-    const listed = await leat(["dead-letters", "list"]);
+    const listed = await leat(["dead-letters", "list"], "", runCommand);
     expect(listed).toMatchObject({ code: 0, stderr: "" });
     expect(listed.stdout).toMatch(/^ID +TIME +PIPELINE +STAGE +MODULE +CODE +TRIES +SIZE\n/);
     expect(listed.stdout).toMatch(/^\S+ +20\S+Z +strict +program +program@1\.0\.0 +refused +1 +12 B$/m);

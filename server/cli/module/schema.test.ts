@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type CommandResult, runCommand, startServe } from "../../../test/kit/leat-command.ts";
+import { callCommand } from "../../../test/kit/call-command.ts";
+import { type CommandResult, startServe } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
 
 let folder: string;
@@ -17,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function leat(words: string, env: Record<string, string> = {}, input = ""): Promise<CommandResult> {
-  return runCommand(words.split(" "), { cwd: folder, env, input });
+  return callCommand(words.split(" "), { cwd: folder, env, input });
 }
 
 test("a schema is put into a module, shown from the file and by the server, and holds for pipelines", async () => {

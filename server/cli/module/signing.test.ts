@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { callCommand } from "../../../test/kit/call-command.ts";
 import { type CommandResult, runCommand, startServe } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
 import { until } from "../../../test/kit/until.ts";
@@ -15,14 +16,16 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function leat(words: string, input = ""): Promise<CommandResult> {
-  return runCommand(words.split(" "), { cwd: folder, input });
+function leat(words: string, input = "", run = callCommand): Promise<CommandResult> {
+  return run(words.split(" "), { cwd: folder, input });
 }
 
 test("a key is made, a module signed with it and verified, runs as before, and shows when it was changed", async () => {
-  expect(await leat("module keygen ours")).toMatchObject({ code: 0 });
+  expect(await leat("module keygen ours", "", runCommand)).toMatchObject({ code: 0 });
   expect(await leat("module keygen theirs --pem")).toMatchObject({ code: 0 });
-  expect((await leat("module keygen ours")).stderr).toContain("ours.sk is there already, and stays");
+  expect((await leat("module keygen ours", "", runCommand)).stderr).toContain(
+    "ours.sk is there already, and stays",
+  );
   expect(await leat("module verify m.wasm")).toMatchObject({ code: 2, stdout: "" });
   expect(await leat("module verify m.wasm -k ours.pk")).toMatchObject({ code: 1, stdout: "" });
 
