@@ -11,6 +11,5 @@ import { warmUp } from "./warm-up.ts";
 import { WorkerLoop } from "./worker-loop.ts";
 
 assert(!isMainThread, "thread/entry.ts runs in worker threads only");
-const start = workerData as WorkerStart;
-warmUp(start.limits);
-new WorkerLoop(start).run();
+warmUp();
+new WorkerLoop(workerData as WorkerStart).run();

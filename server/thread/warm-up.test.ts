@@ -1,6 +1,5 @@
 import { expect, onTestFinished, test } from "vitest";
 import { wat } from "../../test/kit/wat.ts";
-import { resolveLimits } from "../limits.ts";
 import { SlotRunner } from "./slot-runner.ts";
 import { warmUp, warmUpGuest } from "./warm-up.ts";
 
@@ -31,8 +30,8 @@ test("a whole batch and one without a record run, and anything else than their r
     runs++;
     run.apply(this, args);
   };
-  warmUp(resolveLimits());
+  warmUp();
   expect(runs).toBe(2);
   SlotRunner.prototype.run = () => {};
-  expect(() => warmUp(resolveLimits())).toThrow("did not come back");
+  expect(() => warmUp()).toThrow("did not come back");
 });

@@ -8,7 +8,7 @@
 import { SlotMemory } from "../bridge/channel.ts";
 import { ExclusionCode, ExclusionWord, layoutFor, Outcome, SegmentWord, Slot } from "../bridge/layout.ts";
 import type { PipelineSpec, StageSpec } from "../bridge/pipeline-spec.ts";
-import type { Limits } from "../limits.ts";
+import { defaultLimits } from "../limits.ts";
 import { PipelineRunner } from "../stages/pipeline-runner.ts";
 import { RunContext } from "../stages/run-context.ts";
 import { InstanceBudget } from "./instance-budget.ts";
@@ -28,13 +28,18 @@ const record = [0x0a, 6, 0x0a, 1, 0x6b, 0x12, 1, 0x76];
 const batch = Uint8Array.from([...record, ...record, ...record]);
 const batchRecords = 3;
 
-/** Runs what a worker runs, so that it is compiled. @throws Error when a batch does not come back */
-export function warmUp(limits: Readonly<Limits>): void {
+/**
+ * Runs what a worker runs, so that it is compiled: under the default limits, since those in force may be too tight for any batch.
+ *
+ * @throws Error when a batch does not come back
+ */
+export function warmUp(): void {
+  const limits = defaultLimits;
   const memory = new SlotMemory(layoutFor(limits));
   const context = new RunContext(memory, limits, { log: () => false, count: () => false });
   const budget = new InstanceBudget(limits);
   const slots = new SlotRunner(memory, context, { postMessage: () => {} }, budget, undefined);
-  const runner = new PipelineRunner(pipelineOf(limits), context, budget.admit);
+  const runner = new PipelineRunner(warmUpPipeline(), context, budget.admit);
   for (const exclusions of [0, 1] as const) {
     submit(memory, exclusions);
     slots.run(0, runner, undefined);
@@ -61,7 +66,7 @@ function submit(memory: SlotMemory, exclusions: 0 | 1): void {
   memory.bytes.set(batch, memory.inputStart(0));
 }
 
-function pipelineOf(limits: Readonly<Limits>): PipelineSpec {
+function warmUpPipeline(): PipelineSpec {
   const identity = { stage: "warm-up", module: "warm-up", version: "1", digest: "" };
   const stage: StageSpec = {
     ...identity,
@@ -71,13 +76,13 @@ function pipelineOf(limits: Readonly<Limits>): PipelineSpec {
     codeSectionShiftBytes: 0,
     instanceHeapBytes: 0,
     configJson: "{}",
-    batchTimeoutMs: limits.maxBatchExecutionMs,
-    recordTimeoutMs: limits.maxRecordExecutionMs,
-    memoryBytes: limits.maxGuestMemoryBytes,
+    batchTimeoutMs: defaultLimits.maxBatchExecutionMs,
+    recordTimeoutMs: defaultLimits.maxRecordExecutionMs,
+    memoryBytes: defaultLimits.maxGuestMemoryBytes,
     onFailure: "fail",
     retry: { attempts: 1, initialBackoffMs: 0, maxBackoffMs: 0, factor: 1, jitter: 0, faults: false },
     breaker: undefined,
     fresh: false,
   };
-  return { id: 0, name: "warm-up", stages: [stage], limits };
+  return { id: 0, name: "warm-up", stages: [stage], limits: defaultLimits };
 }
