@@ -7,7 +7,7 @@
 import { Slot, StageWord } from "../bridge/layout.ts";
 import type { LeatError } from "../errors.ts";
 import type { BatchJob } from "../pool/batch-job.ts";
-import type { Crossing } from "../pool/crossing.ts";
+import type { Crossing, CrossingReport } from "../pool/crossing.ts";
 import type { WorkerHandle } from "../pool/worker-handle.ts";
 import type { BatchTiming, StageTiming } from "../telemetry/batch-trace.ts";
 
@@ -29,8 +29,16 @@ export function batchTiming(
     stages:
       ran === undefined || crossing === undefined ? [] : stageTimings(job, crossing, ran.worker, ran.slot),
     failures: crossing?.report?.samples ?? [],
+    recordsFailed: failedIn(crossing?.report),
     error,
   };
+}
+
+/** Samples are a bounded number of them. */
+function failedIn(report: CrossingReport | undefined): number {
+  let failed = 0;
+  for (const { count } of report?.failures ?? []) failed += count;
+  return failed;
 }
 
 function stageTimings(job: BatchJob, crossing: Crossing, worker: WorkerHandle, slot: number): StageTiming[] {

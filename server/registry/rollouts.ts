@@ -134,7 +134,7 @@ export class Rollouts {
       await this.#preparation.module(candidate, compiled, "{}", false);
       const followers = await this.#preparation.followers(candidate);
       const rollout = this.#make(start, base, candidate);
-      for (const follower of followers) await this.#pair(rollout, follower);
+      await this.#pairAll(rollout, followers);
       if (rollout.pairs.size === 0) {
         const problem = `no stored pipeline that runs names ${candidate.name} without a version`;
         throw leatError("REQUEST_INVALID", { field: "reference", problem });
@@ -159,6 +159,16 @@ export class Rollouts {
       shadow: new ShadowReport(),
       pairs: new Map(),
     };
+  }
+
+  /** @throws LeatError when a pipeline cannot be built: those that were are let go of */
+  async #pairAll(rollout: Rollout, followers: readonly PreparedPipeline[]): Promise<void> {
+    try {
+      for (const follower of followers) await this.#pair(rollout, follower);
+    } catch (error) {
+      for (const { candidate } of rollout.pairs.values()) candidate.retire();
+      throw error;
+    }
   }
 
   /** Puts the version that is tried beside the pipeline that serves, which is built where nothing has used it yet. */

@@ -57,6 +57,7 @@ function timing(fields: Partial<BatchTiming> = {}): BatchTiming {
     worker: 3,
     stages: [],
     failures: [],
+    recordsFailed: fields.failures?.length ?? 0,
     ...fields,
   };
 }
@@ -260,6 +261,23 @@ describe("failures", () => {
     tracer.start("batch", "p", undefined)?.finish(timing({ stages: [stage("s")], failures }));
     expect(named(spans(), "leat.stage s").events).toHaveLength(5);
     expect(named(spans(), "leat.batch").attributes["leat.failures.omitted"]).toBe(7);
+  });
+
+  test("of which no sample was kept are counted as well", () => {
+    const { tracer, spans } = setUp(5);
+    const failures = Array.from({ length: 2 }, (_, index) => ({
+      index,
+      code: "bad",
+      message: "no",
+      stage: "s",
+    }));
+    tracer
+      .start("batch", "p", undefined)
+      ?.finish(timing({ stages: [stage("s")], failures, recordsFailed: 300 }));
+    expect(named(spans(), "leat.batch").attributes).toMatchObject({
+      "leat.records.failed": 300,
+      "leat.failures.omitted": 298,
+    });
   });
 
   test("of the whole batch give its span the reason and the status", () => {

@@ -81,8 +81,10 @@ export interface BatchTiming {
   readonly worker: number;
   /** The runs of stages, in order. */
   readonly stages: readonly StageTiming[];
-  /** The records that failed. */
+  /** The first of the records that failed. */
   readonly failures: readonly FailureTiming[];
+  /** How many failed in all. */
+  readonly recordsFailed: number;
   /** What the batch was answered with instead of a result. */
   readonly error?: LeatError | undefined;
 }
@@ -257,7 +259,7 @@ class RecordedTrace implements BatchTrace {
   }
 
   #endBatch(timing: BatchTiming): void {
-    const omitted = timing.failures.length - this.#maxEvents;
+    const omitted = timing.recordsFailed - Math.min(timing.failures.length, this.#maxEvents);
     if (omitted > 0) this.#span.setAttribute(attributeNames.failuresOmitted, omitted);
     this.#span.setAttribute(attributeNames.rpcStatus, grpcStatus[timing.error?.status ?? "OK"]);
     const [first, last] = [timing.stages[0], timing.stages.at(-1)];
@@ -265,7 +267,7 @@ class RecordedTrace implements BatchTrace {
       this.#span.setAttribute(attributeNames.worker, timing.worker);
       this.#span.setAttribute(attributeNames.recordsIn, first.recordsIn + first.recordsSkipped);
       this.#span.setAttribute(attributeNames.recordsOut, last.recordsOut + last.recordsSkipped);
-      this.#span.setAttribute(attributeNames.recordsFailed, timing.failures.length);
+      this.#span.setAttribute(attributeNames.recordsFailed, timing.recordsFailed);
     }
     if (timing.error !== undefined) {
       this.#span.setAttribute(attributeNames.errorType, timing.error.reason);

@@ -38,6 +38,7 @@ function traceOneBatch(tracer: BatchTracer): void {
       },
     ],
     failures: [{ index: 2, code: "bad", message: "no", stage: "upper" }],
+    recordsFailed: 1,
   });
 }
 

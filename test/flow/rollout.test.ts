@@ -271,6 +271,29 @@ describe("a rollout is refused", () => {
   });
 });
 
+test("a rollout that does not start keeps nothing of the pipelines that were ready", async () => {
+  const name = await versions("program", "marked");
+  await kit.put(`${name}-other`, [name]);
+  const { pipelines } = kit.server.registry;
+  const made: number[] = [];
+  const { get, makeServing } = pipelines;
+  try {
+    pipelines.makeServing = (spec, purpose) => {
+      made.push(spec.id);
+      return makeServing.call(pipelines, spec, purpose);
+    };
+    pipelines.get = (asked) => {
+      if (made.length > 0) throw new Error("the second cannot be built");
+      return get.call(pipelines, asked);
+    };
+    await expect(start(name, {})).rejects.toMatchObject({ reason: "INTERNAL" });
+  } finally {
+    Object.assign(pipelines, { get, makeServing });
+  }
+  expect(made).toHaveLength(1);
+  expect(made.map((id) => pipelines.byId(id))).toEqual([undefined]);
+});
+
 describe("a rollout ends", () => {
   test("when its version is put in quarantine", async () => {
     await using killers = await startTestServer({
