@@ -174,4 +174,6 @@ async function serve(asked: Requests): Promise<number> {
   return Promise.race([served, closed]);
 }
 
-process.exit(await serve(requests()).catch(reportFailure));
+const code = await serve(requests()).catch(reportFailure);
+tell({ type: "ending", code });
+process.exit(code);

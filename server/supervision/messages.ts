@@ -58,5 +58,11 @@ export interface Configured extends ServedWith {
   readonly type: "configured";
 }
 
+/** The server process has nothing left to do, and exits. */
+export interface Ending {
+  readonly type: "ending";
+  readonly code: number;
+}
+
 /** What the server process tells the supervisor. */
-export type FromServer = Starting | Serving | Configured;
+export type FromServer = Starting | Serving | Configured | Ending;

@@ -27,7 +27,12 @@ export interface SupervisorParts {
   readonly start: (cacheFolder: string) => ChildProcess;
   /** Tells the operator, in one line. */
   readonly say: (line: string) => void;
+  /** How long a process may take to exit when it has said that it does, or was told twice to end, in milliseconds. Default 5 s. */
+  readonly exitGraceMs?: number;
 }
+
+/** Longer than a process takes for its exit, unless a thread does not end or nobody reads what it writes. */
+const defaultExitGraceMs = 5_000;
 
 /** How long a server serves before another process is made to stand by, which costs the machine half a second of CPU. */
 const standbyAfterMs = 1_000;
@@ -70,6 +75,7 @@ export class Supervisor {
    */
   readonly end = (): void => {
     const message: ToServer = { type: this.#stop.signal.aborted ? "close" : "drain" };
+    if (message.type === "close" && this.#child !== undefined) this.#killLate(this.#child);
     this.#stop.abort();
     // It may be gone already.
     if (this.#child?.connected) this.#child.send(message, () => {});
@@ -99,6 +105,12 @@ export class Supervisor {
     }
   }
 
+  /** Ends a process by force unless it ends by itself. */
+  #killLate(child: ChildProcess): void {
+    const late = setTimeout(() => child.kill("SIGKILL"), this.#parts.exitGraceMs ?? defaultExitGraceMs);
+    child.once("exit", () => clearTimeout(late));
+  }
+
   async #runOnce(folder: string): Promise<Ended> {
     this.#began = undefined;
     const child = this.#takeStandby() ?? this.#parts.start(cacheIn(folder));
@@ -110,7 +122,13 @@ export class Supervisor {
     // When it has ended already, its exit tells.
     child.send(serve, () => {});
     let servingSinceMs: number | undefined;
+    let exitCode: number | undefined;
     child.on("message", (message: FromServer) => {
+      if (message.type === "ending") {
+        exitCode = message.code;
+        this.#killLate(child);
+        return;
+      }
       if (message.type === "starting") {
         this.#began = message;
         this.#limits = message;
@@ -124,7 +142,12 @@ export class Supervisor {
     });
     return new Promise<Ended>((resolve, reject) => {
       child.once("error", reject);
-      child.once("exit", (code, signal) => resolve({ code, signal, servingSinceMs }));
+      child.once("exit", (code, signal) => {
+        const late = signal === "SIGKILL" && exitCode !== undefined;
+        resolve(
+          late ? { code: exitCode ?? null, signal: null, servingSinceMs } : { code, signal, servingSinceMs },
+        );
+      });
       // One that stood by may have ended since.
       if (child.exitCode !== null || child.signalCode !== null)
         resolve({ code: child.exitCode, signal: child.signalCode, servingSinceMs });
