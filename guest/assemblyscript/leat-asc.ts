@@ -6,7 +6,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { BuildError, type BuildOptions, buildModule } from "./build.ts";
+import type { BuildOptions } from "./build.ts";
 
 const usage = `Usage: leat-asc <entry.ts> -o <module.wasm> [options]
 
@@ -68,6 +68,8 @@ async function run(args: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
+  // Loaded only when there is something to compile: the compiler takes most of a second to load.
+  const { BuildError, buildModule } = await import("./build.ts");
   try {
     const { wasm, warnings } = await buildModule(options);
     process.stderr.write(warnings);
