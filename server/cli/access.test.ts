@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { AccessFolder } from "../../test/kit/access.ts";
 import { callCommand } from "../../test/kit/call-command.ts";
 import { makeAuthority } from "../../test/kit/certificates.ts";
-import { runCommand, startServe } from "../../test/kit/leat-command.ts";
+import { lean, runCommand, startServe } from "../../test/kit/leat-command.ts";
 
 test("a server does not let others reach it without TLS and an access file, and says what to do", async () => {
   const { code, stderr } = await runCommand([
@@ -33,7 +33,7 @@ test("a token that the command makes opens a server with TLS, and nothing else d
   folder.write("access.yaml", access);
   const ca = folder.write("ca.crt", authority.cert);
   const tokenFile = folder.write("token", token);
-  await using server = await startServe(["--config", config]);
+  await using server = await startServe([...lean, "--config", config]);
 
   const list = ["--address", server.address, "--tls-ca", ca];
   const answers = await Promise.all([

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type CommandResult,
+  lean,
   runCommand,
   type ServeProcess,
   startServe,
@@ -17,7 +18,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "leat-bench-"));
   await writeFile(join(folder, "program.wasm"), await moduleBytes("program"));
   await writeFile(join(folder, "lines.txt"), "-a\nx\n");
-  server = await startServe(["--modules", folder, "--log-level", "warn"]);
+  server = await startServe([...lean, "--modules", folder, "--log-level", "warn"]);
 });
 
 afterAll(async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { callCommand } from "../../test/kit/call-command.ts";
 import {
   type CommandResult,
+  lean,
   runCommand,
   type ServeProcess,
   startServe,
@@ -21,7 +22,7 @@ beforeAll(async () => {
   await writeFile(program, await moduleBytes("program"));
   await writeFile(join(folder, "starts.wasm"), await moduleBytes("init"));
   await writeFile(join(folder, "text.wasm"), "not wasm");
-  server = await startServe(["--log-level", "warn"]);
+  server = await startServe([...lean, "--log-level", "warn"]);
 });
 
 afterAll(async () => {

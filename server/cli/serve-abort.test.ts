@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Leat, text } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
+import { lean, runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../test/kit/modules.ts";
 import { until } from "../../test/kit/until.ts";
 import { wat } from "../../test/kit/wat.ts";
@@ -72,12 +72,12 @@ describe("a module that makes V8 abort", patience, () => {
     await cp(join(folder, "modules"), join(own, "modules"), { recursive: true });
     const [config, pipelines] = [join(own, "leat.yaml"), join(own, "pipelines.yaml")];
     await cp(join(folder, "pipelines.yaml"), pipelines);
-    const settings = `data: data\nmodules: modules\npipelines: pipelines.yaml\nworkers: 2\n`;
+    const settings = `data: data\nmodules: modules\npipelines: pipelines.yaml\n`;
     await writeFile(
       config,
       `${settings}limits: { maxTableEntries: 10000000, maxInstanceHeapBytesPerWorker: 2GiB, maxBatchRecords: 7 }\n`,
     );
-    await using server = await startServe(["--config", config]);
+    await using server = await startServe([...lean, "--config", config]);
     await using leat = new Leat(server.address);
     const settingOf = async (key: string): Promise<string | undefined> =>
       (await leat.config.getConfig({})).settings.find((setting) => setting.key === key)?.value;
@@ -109,7 +109,7 @@ describe("a module that makes V8 abort", patience, () => {
     // In the way of whoever writes the book, the superuser included.
     await mkdir(`${book}.next`);
     {
-      await using server = await serve("--data", data);
+      await using server = await serve("--data", data, ...lean);
       await using leat = new Leat(server.address);
       await expect(leat.transform("aborter", [{ value: "!" }])).rejects.toThrow();
       expect(await refusal(leat, "aborter")).toBe("MODULE_QUARANTINED");
@@ -175,7 +175,7 @@ describe("a module that makes V8 abort", patience, () => {
     const started = source.replace("(func $abort", "(start $abort)\n  (func $abort");
     await writeFile(join(modules, "broken@1.wasm"), wat(started));
     await writeFile(join(modules, "steady@1.wasm"), await moduleBytes("marked"));
-    const given = ["--modules", modules, ...tables, "--data", data];
+    const given = ["--modules", modules, ...tables, "--data", data, ...lean];
     for (const start of ["the first", "a later"]) {
       await using server = await startServe(given);
       await using leat = new Leat(server.address);
@@ -226,33 +226,26 @@ describe("a module that makes V8 abort", patience, () => {
 });
 
 describe("leat serve", patience, () => {
-  test("starts a killed server again on the same ports, and blames nobody", async () => {
-    await using server = await serve();
+  test("lets the process that stands by take over on the same ports, blames nobody, has another stand by, and leaves none behind", async () => {
+    await using server = await serve("--limit", "maxSpareWorkers=0");
     await using leat = new Leat(server.address);
     await leat.transform("aborter", [{ value: "fine" }]);
-    const first = serverPid(server);
-    process.kill(first, "SIGKILL");
-    await until(() => restarts(server) === 1, "the server process is started again");
-    await until(
-      () =>
-        leat.transform("aborter", [{ value: "fine" }]).then(
-          () => true,
-          () => false,
-        ),
-      "the server is back",
-    );
-    expect(serverPid(server)).not.toBe(first);
-    expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
-  });
-
-  test("lets the process that stands by take over, has another stand by, and leaves none behind", async () => {
-    await using server = await serve();
     for (let round = 0; round < 2; round++) {
       await until(() => childPids(server).length === 2, "a process stands by");
       const [first = 0, second = 0] = childPids(server);
       process.kill(first, "SIGKILL");
       await until(() => server.stderr().split(" serves gRPC on ").length === round + 3, "the server is back");
       expect(serverPid(server)).toBe(second);
+      expect(restarts(server)).toBe(round + 1);
+      await until(
+        () =>
+          leat.transform("aborter", [{ value: "fine" }]).then(
+            () => true,
+            () => false,
+          ),
+        "calls are answered again",
+      );
+      expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
     }
     await until(() => childPids(server).length === 2, "a process stands by");
     const pids = childPids(server);
@@ -260,24 +253,22 @@ describe("leat serve", patience, () => {
     expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
   });
 
-  test("starts anew when the process that stood by is gone, and has none where it shall have none", async () => {
-    await using server = await serve();
+  test("starts anew when the process that stood by is gone", async () => {
+    await using server = await serve("--limit", "maxSpareWorkers=0");
     await until(() => childPids(server).length === 2, "a process stands by");
     const [first = 0, second = 0] = childPids(server);
     process.kill(second, "SIGKILL");
     process.kill(first, "SIGKILL");
     await until(() => server.stderr().split(" serves gRPC on ").length === 3, "the server is back");
     expect(serverPid(server)).not.toBe(second);
-
-    await using alone = await serve("--standby", "false");
-    process.kill(serverPid(alone), "SIGKILL");
-    await until(() => alone.stderr().split(" serves gRPC on ").length === 3, "the server is back");
   });
 
-  test("gives up when its server is killed too often, with exit code 1", async () => {
-    await using server = await serve("--limit", "maxRestarts=1");
-    process.kill(serverPid(server), "SIGKILL");
+  test("starts anew where none shall stand by, and gives up when it is killed too often, with exit code 1", async () => {
+    await using server = await serve(...lean, "--limit", "maxRestarts=1");
+    const first = serverPid(server);
+    process.kill(first, "SIGKILL");
     await until(() => server.stderr().split(" serves gRPC on ").length === 3, "the server is back");
+    expect(childPids(server)).not.toContain(first);
     process.kill(serverPid(server), "SIGKILL");
     expect(await server.ended).toBe(1);
     expect(server.stderr()).toMatch(/SIGKILL \(9\); giving up after 1 restarts within 60 s\n/);

@@ -5,9 +5,11 @@ import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createGrpcTransport, createLeatClients, Leat, type StreamTransformRequestSchema } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callCommand } from "../../test/kit/call-command.ts";
 import { HealthWatch } from "../../test/kit/health.ts";
 import {
   type CommandOptions,
+  lean,
   runCommand,
   type ServeProcess,
   startServe,
@@ -33,11 +35,11 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function serve(options: CommandOptions = {}): Promise<ServeProcess> {
-  const given = ["--modules", modules, "--pipelines", join(folder, "pipelines.yaml"), "--workers", "1"];
+function serve(options: CommandOptions = {}, ...more: readonly string[]): Promise<ServeProcess> {
+  const given = ["--modules", modules, "--pipelines", join(folder, "pipelines.yaml"), ...lean];
   // Far above what any machine needs for the busy record.
   const patience = ["--limit", "maxRecordExecutionMs=60s", "--limit", "maxBatchExecutionMs=60s"];
-  return startServe([...given, ...patience, "--log-level", "warn"], options);
+  return startServe([...given, ...patience, "--log-level", "warn", ...more], options);
 }
 
 /** A record that keeps its worker busy for about a second: counting down takes a nanosecond or so a step. */
@@ -51,9 +53,16 @@ async function working(leat: Leat, batches: number): Promise<void> {
   }, `${batches} batches are admitted`);
 }
 
-describe("leat serve", () => {
+describe("a server that leat serve has started", () => {
+  let server: ServeProcess;
+
+  beforeAll(async () => {
+    server = await serve();
+  });
+
+  afterAll(() => server[Symbol.asyncDispose]());
+
   test("loads its modules, the highest version last, and its pipelines before it takes calls", async () => {
-    await using server = await serve();
     await using leat = new Leat(server.address);
     const { modules } = await leat.modules.listModules({ name: "marked" });
     expect(modules.map(({ version, active }) => [version, active])).toEqual([
@@ -66,12 +75,26 @@ describe("leat serve", () => {
   });
 
   test.skipIf(!existsSync("/proc/self/cmdline"))("gives V8 its first heap", async () => {
-    await using server = await serve();
     const children = readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, "utf8");
     const command = readFileSync(`/proc/${children.split(" ")[0]}/cmdline`, "utf8").split("\0");
     expect(command).toContain("--initial-old-space-size=1024");
   });
 
+  test("lets no other have its port", async () => {
+    const second = await callCommand([
+      "serve",
+      ...lean,
+      "--grpc-address",
+      server.address,
+      "--http-address",
+      "false",
+    ]);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/^leat: .*EADDRINUSE.*\n$/m);
+  });
+});
+
+describe("leat serve", () => {
   test("finishes the stream in flight on SIGTERM, says NOT_SERVING meanwhile, and exits with 0", async () => {
     await using server = await serve();
     await using leat = new Leat(server.address);
@@ -90,7 +113,7 @@ describe("leat serve", () => {
   });
 
   test("finishes a call in flight when a terminal interrupts all of its processes, and refuses what comes after", async () => {
-    await using server = await serve({ detached: true });
+    await using server = await serve({ detached: true }, "--standby", "true");
     await using leat = new Leat(server.address);
     const result = leat.transform("work", [busyRecord]);
     await working(leat, 1);
@@ -130,13 +153,6 @@ describe("leat serve", () => {
     // The pipe to it closes with the last process that holds it.
     await server.ended;
   });
-
-  test("refuses a port that is taken", async () => {
-    await using server = await serve();
-    const second = await runCommand(["serve", "--grpc-address", server.address, "--http-address", "false"]);
-    expect(second.code).toBe(1);
-    expect(second.stderr).toMatch(/^leat: .*EADDRINUSE.*\n$/m);
-  });
 });
 
 describe("leat serve refuses to start", () => {
@@ -144,7 +160,7 @@ describe("leat serve refuses to start", () => {
     const bad = join(folder, "bad");
     await mkdir(bad);
     await writeFile(join(bad, "broken@2.wasm"), "not wasm");
-    const run = await runCommand(["serve", "--modules", bad]);
+    const run = await callCommand(["serve", ...lean, "--modules", bad]);
     expect(run.code).toBe(1);
     expect(run.stderr).toMatch(
       /^leat: MODULE_NOT_WASM: .*broken@2\.wasm; the server does not start without it/m,
@@ -154,29 +170,32 @@ describe("leat serve refuses to start", () => {
   test("with a pipeline of a module that is not there", async () => {
     const file = join(folder, "lost.yaml");
     await writeFile(file, "name: lost\nstages:\n  - module: nowhere\n");
-    const run = await runCommand(["serve", "--pipelines", file, "--grpc-address", "127.0.0.1:0"]);
+    const run = await callCommand(["serve", ...lean, "--pipelines", file, "--grpc-address", "127.0.0.1:0"]);
     expect(run.code).toBe(1);
     expect(run.stderr).toMatch(/^leat: MODULE_NOT_FOUND: .*nowhere.*lost\.yaml: pipeline lost/m);
   });
 
-  test.each([
-    ["a flag", ["--workers", "0"], {}, "", /^leat: --workers: workers: .*0/m],
-    ["a limit", ["--limit", "maxBatchByte=1"], {}, "", /limits\.maxBatchByte: .*maxBatchBytes/],
-    [
-      "a limit without a value",
-      ["--limit", "maxBatchBytes"],
-      {},
-      "",
-      /--limit maxBatchBytes: write NAME=VALUE/,
-    ],
-    ["a variable", [], { LEAT_LOG_LEVEL: "loud" }, "", /^leat: LEAT_LOG_LEVEL: log\.level: .*"loud"/m],
-    ["leat.yaml", [], {}, "grpc:\n  adress: here\n", /^leat: leat\.yaml:2:\d+: grpc\.adress: .*address/m],
-    ["the folder of modules", ["--modules", "nowhere"], {}, "", /^leat: modules: .*nowhere cannot be read/m],
-  ])("with a mistake in %s, with exit code 2", async (_, args, env, yaml, message) => {
+  test("with mistakes in a flag, a limit, a variable and leat.yaml, all of which it names, with exit code 2", async () => {
     const cwd = await mkdtemp(join(folder, "config-"));
-    if (yaml !== "") await writeFile(join(cwd, "leat.yaml"), yaml);
-    const run = await runCommand(["serve", ...args], { cwd, env });
-    expect(run.stderr).toMatch(message);
+    await writeFile(join(cwd, "leat.yaml"), "grpc:\n  adress: here\n");
+    const args = ["serve", "--workers", "0", "--limit", "maxBatchByte=1"];
+    const run = await runCommand(args, { cwd, env: { LEAT_LOG_LEVEL: "loud" } });
+    expect(run.stderr).toMatch(/^leat: --workers: workers: .*0/m);
+    expect(run.stderr).toMatch(/limits\.maxBatchByte: .*maxBatchBytes/);
+    expect(run.stderr).toMatch(/^leat: LEAT_LOG_LEVEL: log\.level: .*"loud"/m);
+    expect(run.stderr).toMatch(/^leat: leat\.yaml:2:\d+: grpc\.adress: .*address/m);
+    expect(run.code).toBe(2);
+  });
+
+  test("with a folder of modules that is not there, with exit code 2", async () => {
+    const run = await runCommand(["serve", "--modules", "nowhere"], { cwd: folder });
+    expect(run.stderr).toMatch(/^leat: modules: .*nowhere cannot be read/m);
+    expect(run.code).toBe(2);
+  });
+
+  test("with a limit without a value, with exit code 2", async () => {
+    const run = await callCommand(["serve", "--limit", "maxBatchBytes"], { cwd: folder });
+    expect(run.stderr).toMatch(/--limit maxBatchBytes: write NAME=VALUE/);
     expect(run.code).toBe(2);
   });
 });

@@ -10,6 +10,7 @@ import { callCommand } from "../../test/kit/call-command.ts";
 import {
   type CommandOptions,
   type CommandResult,
+  lean,
   runCommand,
   type ServeProcess,
   startCommand,
@@ -31,6 +32,7 @@ beforeAll(async () => {
     "name: two\nstages:\n  - module: program\n  - module: uppercase\n",
   );
   server = await startServe([
+    ...lean,
     "--modules",
     modules,
     "--pipelines",

@@ -46,6 +46,9 @@ export interface ServeProcess extends AsyncDisposable {
   stop(): Promise<number | null>;
 }
 
+/** Flags for a server in tests that are about neither its threads nor its process: one worker, and nothing and nobody that stands by. */
+export const lean = ["--workers", "1", "--limit", "maxSpareWorkers=0", "--standby", "false"] as const;
+
 const main = join(root, "server/cli/leat.mjs");
 
 /** A command's environment: this process's, without what it says about Leat and telemetry, and what the options set. */

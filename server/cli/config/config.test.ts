@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { callCommand } from "../../../test/kit/call-command.ts";
-import { runCommand, type ServeProcess, startServe } from "../../../test/kit/leat-command.ts";
+import { lean, runCommand, type ServeProcess, startServe } from "../../../test/kit/leat-command.ts";
 import { until } from "../../../test/kit/until.ts";
 
 let folder: string;
@@ -137,7 +137,7 @@ test("a file that is replaced, by an editor or by a link as in Kubernetes, is ta
   }
   await symlink("1", join(volume, "..data"));
   await symlink("..data/leat.yaml", join(volume, "leat.yaml"));
-  await using watching = await startServe(["--config", join(volume, "leat.yaml")]);
+  await using watching = await startServe([...lean, "--config", join(volume, "leat.yaml")]);
   const level = async (): Promise<string> => {
     const { stdout } = await callCommand([
       "config",

@@ -7,6 +7,7 @@ import { clockOf } from "../../../test/kit/clocks.ts";
 import { draft, recordOf } from "../../../test/kit/dead-letters.ts";
 import {
   type CommandResult,
+  lean,
   runCommand,
   type ServeProcess,
   startServe,
@@ -34,7 +35,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "twice.wasm"), await moduleBytes("marked"));
   await writeFile(join(folder, "pipelines.yaml"), pipelines);
   await writeFile(join(folder, "leat.yaml"), "data: kept\nmodules: .\npipelines: pipelines.yaml\n");
-  server = await startServe(["--log-level", "warn"], { cwd: folder });
+  server = await startServe([...lean, "--log-level", "warn"], { cwd: folder });
 });
 
 afterAll(async () => {
@@ -61,7 +62,7 @@ describe("leat dead-letters", () => {
     const format = ["--format", "lines"];
     await leat(["transform", "--pipeline", "strict", ...format], "a1\nx and more\nt\nb2\n");
     await server.stop();
-    server = await startServe(["--log-level", "warn"], { cwd: folder });
+    server = await startServe([...lean, "--log-level", "warn"], { cwd: folder });
 
     const listed = await leat(["dead-letters", "list"], "", runCommand);
     expect(listed).toMatchObject({ code: 0, stderr: "" });
@@ -124,7 +125,7 @@ describe("leat dead-letters", () => {
     const letter = { timeMs: Date.now(), message: "\u001b[2J", record: recordOf(Uint8Array.of(0xff, 0)) };
     await store.write([draft("odd", letter)]);
     await store.close();
-    server = await startServe(["--log-level", "warn"], { cwd: folder });
+    server = await startServe([...lean, "--log-level", "warn"], { cwd: folder });
     const { stdout } = await leat(["dead-letters", "show", "odd"]);
     expect(stdout).toMatch(/^record value: +base64:\/wA=$/m);
     expect(stdout).not.toContain("\u001b");

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { callCommand } from "../../../test/kit/call-command.ts";
-import { type CommandResult, startServe } from "../../../test/kit/leat-command.ts";
+import { type CommandResult, lean, startServe } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
 
 let folder: string;
@@ -32,7 +32,7 @@ test("a schema is put into a module, shown from the file and by the server, and 
   expect((await leat("module schema show strict.wasm")).stdout).toBe(
     '{"properties":{"mode":{"enum":["mask"]}}}\n',
   );
-  await using server = await startServe(["--modules", "."], { cwd: folder });
+  await using server = await startServe([...lean, "--modules", "."], { cwd: folder });
   const env = { LEAT_ADDRESS: server.address };
   expect((await leat("module show strict", env)).stdout).toContain(
     'schema of the configuration:\n{\n  "properties": {\n    "mode": {\n      "enum": [\n        "mask"\n',

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { callCommand } from "../../../test/kit/call-command.ts";
-import { type CommandResult, runCommand, startServe } from "../../../test/kit/leat-command.ts";
+import { type CommandResult, lean, runCommand, startServe } from "../../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../../test/kit/modules.ts";
 import { until } from "../../../test/kit/until.ts";
 
@@ -63,7 +63,9 @@ test("a server that requires signatures says what it refuses, by whom the rest i
   ]);
   expect((await leat("module verify inside.wasm --keys keys.yaml")).stdout).toContain("signed by release (");
   const policy = ["--signatures-policy", "require", "--signatures-keys", "keys.yaml"];
-  await using server = await startServe([...policy, "--limit", "accessCheckMs=50ms"], { cwd: folder });
+  await using server = await startServe([...lean, ...policy, "--limit", "accessCheckMs=50ms"], {
+    cwd: folder,
+  });
   const at = `--address ${server.address}`;
 
   const unsigned = await leat(`module load m.wasm ${at}`);
