@@ -1,57 +1,82 @@
 /**
- * Server reflection, so that tools such as grpcurl need no .proto files.
+ * Server reflection, so that tools such as grpcurl need no .proto files. Its library, which parses the protocol's own files and makes
+ * code of them, takes a tenth of a server's start: it is loaded by the first call, which few servers ever get.
  *
  * @module
  */
 
-import { type DescFile, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import type { Server } from "@grpc/grpc-js";
-import type { PackageDefinition } from "@grpc/proto-loader";
-import { ReflectionService } from "@grpc/reflection";
-import {
-  file_google_rpc_error_details,
-  file_grpc_health_v1_health,
-  file_leat_v1_dead_letter,
-  file_leat_v1_metrics,
-  file_leat_v1_module,
-  file_leat_v1_pipeline,
-  file_leat_v1_transform,
-} from "@leat/proto";
+import { Duplex } from "node:stream";
+import { type MethodDefinition, type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { ReflectionMethod } from "./reflection-methods.ts";
+
+/** A call whose messages are bytes still. */
+type EncodedCall = ServerDuplexStream<Buffer, Buffer>;
 
 /** Lets clients ask the server for its services and messages. */
 export function addReflection(server: Pick<Server, "addService">): void {
-  const files = new Map<string, Buffer>();
-  for (const file of [
-    file_leat_v1_transform,
-    file_leat_v1_module,
-    file_leat_v1_pipeline,
-    file_leat_v1_metrics,
-    file_leat_v1_dead_letter,
-    file_google_rpc_error_details,
-    file_grpc_health_v1_health,
-  ]) {
-    collect(file, files);
-  }
-  // What the library reads of a package are these encoded files alone.
-  const reflected: PackageDefinition = {
-    leat: {
-      format: "Protocol Buffer 3 DescriptorProto",
-      type: {},
-      fileDescriptorProtos: [...files.values()],
-      serialize: refuse,
-      deserialize: refuse,
-    },
+  let methods: Promise<ReadonlyMap<string, ReflectionMethod>> | undefined;
+  const load = () => {
+    methods ??= import("./reflection-methods.ts").then(({ reflectionMethods }) => reflectionMethods());
+    return methods;
   };
-  new ReflectionService(reflected).addToServer(server);
+  for (const version of ["v1", "v1alpha"]) {
+    const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const asItIs = (bytes: Buffer): Buffer => bytes;
+    const definition: MethodDefinition<Buffer, Buffer> = {
+      path,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: asItIs,
+      requestDeserialize: asItIs,
+      responseSerialize: asItIs,
+      responseDeserialize: asItIs,
+    };
+    const answer = (call: EncodedCall): void => {
+      load()
+        .then((loaded) => {
+          const method = loaded.get(path);
+          if (method === undefined) throw new Error(`the library has no ${path}`);
+          method.handle(readingCall(call, method));
+        })
+        .catch((error: Error) => fail(call, error));
+    };
+    server.addService({ ServerReflectionInfo: definition }, { ServerReflectionInfo: answer });
+  }
 }
 
-function refuse(): never {
-  throw new Error("only the descriptors are used");
+/** The call as the library sees it: with messages. */
+function readingCall(call: EncodedCall, { definition }: ReflectionMethod): Duplex {
+  const attempt = (act: () => void): void => {
+    try {
+      act();
+    } catch (error) {
+      fail(call, error as Error);
+    }
+  };
+  const messages = new Duplex({
+    objectMode: true,
+    read: () => void call.resume(),
+    write: (response, _, done) => {
+      attempt(() => {
+        // Where a drain or the client has ended the call there is nobody to answer.
+        if (call.writable) call.write(definition.responseSerialize(response));
+      });
+      done();
+    },
+    final: (done) => {
+      call.end();
+      done();
+    },
+  });
+  call.on("data", (bytes: Buffer) =>
+    attempt(() => {
+      if (!messages.push(definition.requestDeserialize(bytes))) call.pause();
+    }),
+  );
+  call.on("end", () => messages.push(null));
+  return messages;
 }
 
-function collect(file: DescFile, into: Map<string, Buffer>): void {
-  if (into.has(file.name)) return;
-  for (const dependency of file.dependencies) collect(dependency, into);
-  into.set(file.name, Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
+function fail(call: EncodedCall, { message }: Error): void {
+  if (call.writable) call.emit("error", { code: status.INTERNAL, details: message });
 }

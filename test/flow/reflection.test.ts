@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import {
   create,
@@ -14,10 +15,12 @@ import {
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 import {
+  Client,
   type ClientDuplexStream,
   credentials,
   loadPackageDefinition,
   type ServiceClientConstructor,
+  status,
 } from "@grpc/grpc-js";
 import { load } from "@grpc/proto-loader";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -45,7 +48,7 @@ interface Told {
 }
 
 /** Asks as grpcurl does, with nothing but the reflection service's own definition at hand. */
-async function ask(version: "v1" | "v1alpha", question: Asked): Promise<Told> {
+async function ask(version: "v1" | "v1alpha", question: Asked, address = kit.address): Promise<Told> {
   const proto = `grpc/reflection/${version}/reflection.proto`;
   const root = new URL(`build/proto/${proto}`, import.meta.resolve("@grpc/reflection/package.json"));
   const definition = await load(fileURLToPath(root), { keepCase: true, oneofs: true });
@@ -54,9 +57,9 @@ async function ask(version: "v1" | "v1alpha", question: Asked): Promise<Told> {
   const loaded = loadPackageDefinition(definition) as unknown as {
     grpc: { reflection: Record<string, { ServerReflection: ServiceClientConstructor }> };
   };
-  const Client = loaded.grpc.reflection[version]?.ServerReflection;
-  if (Client === undefined) throw new Error("no such client");
-  const client = new Client(kit.address, credentials.createInsecure());
+  const ReflectionClient = loaded.grpc.reflection[version]?.ServerReflection;
+  if (ReflectionClient === undefined) throw new Error("no such client");
+  const client = new ReflectionClient(address, credentials.createInsecure());
   const info = (client as unknown as Record<string, () => ClientDuplexStream<Asked, Told>>)[
     "ServerReflectionInfo"
   ];
@@ -103,6 +106,28 @@ test.each(["v1", "v1alpha"] as const)("%s lists the services", async (version) =
       "leat.v1.MetricsService",
     ]),
   );
+});
+
+test("the first calls, which load the library, are answered as later ones", async () => {
+  await using fresh = await startTestServer();
+  const [first, second] = await Promise.all(
+    (["v1", "v1alpha"] as const).map((version) => ask(version, { list_services: "" }, fresh.address)),
+  );
+  expect(first?.list_services_response?.service.length).toBeGreaterThan(0);
+  expect(second).toEqual(first);
+});
+
+test("a request that is none fails its own call", async () => {
+  const client = new Client(kit.address, credentials.createInsecure());
+  const asItIs = (bytes: Buffer): Buffer => bytes;
+  const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+  const call = client.makeBidiStreamRequest(path, asItIs, asItIs);
+  call.resume();
+  call.write(Buffer.of(0xff, 0xff));
+  const [error] = await once(call, "error");
+  expect(error).toMatchObject({ code: status.INTERNAL });
+  client.close();
+  expect((await ask("v1", { list_services: "" })).list_services_response).toBeDefined();
 });
 
 test("a client that has nothing but the server's own description transforms a record", async () => {
