@@ -155,44 +155,45 @@ describe("a pipeline in a process of its own", () => {
   });
 });
 
-test("no more pipelines have a process than may: one that rests gives way, one that works does not", async () => {
-  kit = await startTestServer({
-    limits: { maxIsolatedPipelines: 1, maxRecordExecutionMs: 600_000, maxBatchExecutionMs: 600_000 },
-    modules: { marked: "marked" },
-    pipelines: { one: [apart("marked")], two: [apart("marked")] },
+describe("where one pipeline may have a process", () => {
+  beforeAll(async () => {
+    kit = await startTestServer({
+      limits: { maxIsolatedPipelines: 1, maxRecordExecutionMs: 600_000, maxBatchExecutionMs: 600_000 },
+      modules: { marked: "marked" },
+      pipelines: { one: [apart("marked")], two: [apart("marked")] },
+    });
   });
-  expect(valuesOf(await kit.raw.transform(request("one", "a")))).toEqual(["a"]);
-  const held = await kit.hold("two");
-  expect(await failureOf(kit.raw.transform(request("one", "a")))).toMatchObject({
-    reason: "ISOLATION_FULL",
-    metadata: { limit: "maxIsolatedPipelines", value: "1", measured: "2" },
-  });
-  await held.release();
-  await close();
-});
 
-test("an open stream keeps nothing of the batches that were refused at once", async () => {
-  kit = await startTestServer({
-    limits: { maxIsolatedPipelines: 1, maxRecordExecutionMs: 600_000, maxBatchExecutionMs: 600_000 },
-    modules: { marked: "marked" },
-    pipelines: { one: [apart("marked")], two: [apart("marked")] },
+  afterEach(() => kit.idle());
+  afterAll(close);
+
+  test("no more pipelines have a process than may: one that rests gives way, one that works does not", async () => {
+    expect(valuesOf(await kit.raw.transform(request("one", "a")))).toEqual(["a"]);
+    const held = await kit.hold("two");
+    expect(await failureOf(kit.raw.transform(request("one", "a")))).toMatchObject({
+      reason: "ISOLATION_FULL",
+      metadata: { limit: "maxIsolatedPipelines", value: "1", measured: "2" },
+    });
+    await held.release();
   });
-  const held = await kit.hold("two");
-  const stream = kit.raw.stream();
-  stream.write(open("one"));
-  expect((await stream.next())?.case).toBe("opened");
-  for (let sequence = 1; sequence <= 3; sequence++) {
-    stream.write(numbered(sequence, "a"));
-    const answer = await stream.next();
-    expect(answer).toMatchObject({ value: { outcome: { value: { reason: "ISOLATION_FULL" } } } });
-  }
-  // What a stream still has when it ends, it cancels.
-  using cancel = vi.spyOn(BatchJob.prototype, "cancel");
-  stream.cancel();
-  await until(() => kit.server.stats.admission.streams === 0, "the stream is closed");
-  expect(cancel).not.toHaveBeenCalled();
-  await held.release();
-  await close();
+
+  test("an open stream keeps nothing of the batches that were refused at once", async () => {
+    const held = await kit.hold("two");
+    const stream = kit.raw.stream();
+    stream.write(open("one"));
+    expect((await stream.next())?.case).toBe("opened");
+    for (let sequence = 1; sequence <= 3; sequence++) {
+      stream.write(numbered(sequence, "a"));
+      const answer = await stream.next();
+      expect(answer).toMatchObject({ value: { outcome: { value: { reason: "ISOLATION_FULL" } } } });
+    }
+    // What a stream still has when it ends, it cancels.
+    using cancel = vi.spyOn(BatchJob.prototype, "cancel");
+    stream.cancel();
+    await until(() => kit.server.stats.admission.streams === 0, "the stream is closed");
+    expect(cancel).not.toHaveBeenCalled();
+    await held.release();
+  });
 });
 
 describe("a server whose modules all run in processes", () => {
