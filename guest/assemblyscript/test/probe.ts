@@ -1,20 +1,18 @@
 /**
- * The kit's test module, built once a process, and shorthand for talking to it.
+ * The kit's test module, loaded once a process, and shorthand for talking to it.
  *
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import type { TransformResult } from "@leat/proto";
-import { buildModule } from "../build.ts";
 import { LocalHost, type LocalHostOptions, type RecordInit } from "../local-host.ts";
+import { builtProbe } from "./built-probe.ts";
 
 let built: Promise<Uint8Array> | undefined;
 
 /** Starts the probe module. */
 export async function startProbe(options: LocalHostOptions = {}): Promise<LocalHost> {
-  const entry = fileURLToPath(new URL("./assembly/probe.ts", import.meta.url));
-  built ??= buildModule({ entry }).then(({ wasm }) => wasm);
+  built ??= builtProbe();
   return LocalHost.start(await built, options);
 }
 
