@@ -26,7 +26,7 @@ export type Misbehaviour =
 const refused = (name: string, ...reasons: Reason[]): Misbehaviour => ({ name, refused: reasons });
 const fails = (name: string, ...codes: Code[]): Misbehaviour => ({ name, record: "a", codes });
 
-/** Guests of `misbehaving/NAME.wat`. They misbehave on every record. */
+/** Guests of `misbehaving/NAME.wat`. They misbehave on every record, four that work long for each on small ones alone. */
 const files: readonly Misbehaviour[] = [
   refused("no-memory", "MODULE_EXPORT_MISSING"),
   refused("no-transform", "MODULE_EXPORT_MISSING"),

@@ -37,8 +37,7 @@ async function digestOfSources(): Promise<string> {
     ...(await filesIn(join(kit, "test/assembly"))),
     join(kit, "build.ts"),
     require.resolve("assemblyscript/package.json"),
-    // Beside its main file: its exports leave it out.
-    join(compiler.resolve("binaryen"), "../package.json"),
+    compiler.resolve("binaryen/package.json"),
   ];
   const hash = createHash("sha256");
   for (const file of files) {

@@ -6,7 +6,8 @@
   (data (i32.const 16) "\0a\02\0a\00")
   (func (export "leat_alloc") (param $size i32) (result i32) (i32.const 1024))
   (func (export "leat_transform") (param $start i32) (param $length i32) (result i64)
-    (if (local.get $length)
+    ;; Not for the large records that warm modules up: so much work for each takes seconds.
+    (if (i32.lt_u (i32.sub (local.get $length) (i32.const 1)) (i32.const 63))
       (then
         (loop $more
           (call $log (i32.const 2) (i32.const 0) (i32.const 64))

@@ -3,7 +3,8 @@
   (memory (export "memory") 20 20)
   (func (export "leat_alloc") (param $size i32) (result i32) (i32.const 1024))
   (func (export "leat_transform") (param $start i32) (param $length i32) (result i64)
-    (if (local.get $length)
+    ;; Not for the large records that warm modules up: so much work for each takes seconds.
+    (if (i32.lt_u (i32.sub (local.get $length) (i32.const 1)) (i32.const 63))
       (then
         (local.set $length (i32.const 0))
         (loop $more
