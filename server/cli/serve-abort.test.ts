@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Leat, text } from "@leat/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { lean, runCommand, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
+import { callCommand } from "../../test/kit/call-command.ts";
+import { lean, type ServeProcess, startServe } from "../../test/kit/leat-command.ts";
 import { moduleBytes } from "../../test/kit/modules.ts";
 import { until } from "../../test/kit/until.ts";
 import { wat } from "../../test/kit/wat.ts";
@@ -148,14 +149,14 @@ describe("a module that makes V8 abort", patience, () => {
     expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
       /^leat_module_quarantined\{.*module="aborter".*\} 1$/m,
     );
-    const list = await runCommand(["module", "list", "--address", server.address]);
+    const list = await callCommand(["module", "list", "--address", server.address]);
     expect(list.stdout).toMatch(/^aborter +1 +yes +quarantined /m);
 
     const wasm = await moduleBytes("aborter");
     await expect(leat.modules.loadModule({ name: "again", wasm })).rejects.toMatchObject({
       reason: "MODULE_QUARANTINED",
     });
-    const release = await runCommand(["module", "release", "aborter", "--address", server.address]);
+    const release = await callCommand(["module", "release", "aborter", "--address", server.address]);
     expect(release.stdout).toMatch(/^released aborter \(sha256:/);
     await expect(leat.transform("aborter", [{ value: "fine" }])).resolves.toBeDefined();
     expect(await (await fetch(`${server.url}/readyz`)).text()).toBe("ready\n");
@@ -184,7 +185,7 @@ describe("a module that makes V8 abort", patience, () => {
       await expect(leat.transform({ modules: ["steady"] }, [{ value: "a" }])).resolves.toBeDefined();
       expect(restarts(server), `${start} supervisor`).toBe(start === "the first" ? 1 : 0);
       if (start === "the first") continue;
-      const list = await runCommand(["module", "list", "--json", "--address", server.address]);
+      const list = await callCommand(["module", "list", "--json", "--address", server.address]);
       const held = JSON.parse(list.stdout).filter((module: object) => "quarantine" in module);
       expect(held).toMatchObject([{ digest: expect.stringMatching(/^sha256:/), quarantine: {} }]);
     }
