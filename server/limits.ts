@@ -128,8 +128,8 @@ export interface Limits {
   /** Batches admitted and not yet answered, over all calls. Default 4,096. */
   maxAdmittedBatches: number;
   /**
-   * How long a unary call may be expected to wait before it runs, from what waits for its pipeline and how quickly that is answered; or its
-   * deadline, if that is sooner. A call that would wait longer is refused at once. Streams are held instead. Default 1,000 ms.
+   * How long a unary call may be expected to wait before it runs, from what waits for its pipeline and how quickly that is answered; or half of
+   * the time to its deadline, if that is less. A call that would wait longer is refused at once. Streams are held instead. Default 1,000 ms.
    */
   maxQueueDelayMs: number;
   /** Bytes of those batches. Default 256 MiB. */

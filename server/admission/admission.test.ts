@@ -145,3 +145,29 @@ test("streams are counted, bounded, and named when there are too many", () => {
   admission.openStream();
   expect(stats.streams).toBe(2);
 });
+
+describe("a call that would wait", () => {
+  const waiting = (expectedMs: number, leftMs: number) => () => {
+    const { admission } = setUp();
+    admission.checkWait(expectedMs, leftMs);
+  };
+
+  test("for at most half of the time to its deadline, and no longer than the limit, is let in", () => {
+    expect(waiting(100, 200)).not.toThrow();
+    expect(waiting(1_000, Number.POSITIVE_INFINITY)).not.toThrow();
+  });
+
+  test("for longer is refused, and told how long and what it was measured by", () => {
+    const late = thrownBy(waiting(101, 200));
+    expect(late).toMatchObject({
+      reason: "QUEUE_TOO_LONG",
+      metadata: { limit: "half of the call's deadline", value: "100", measured: "101" },
+    });
+    expect(thrownBy(waiting(1_200, 60_000)).metadata).toMatchObject({
+      limit: "maxQueueDelayMs",
+      value: "1000",
+      measured: "1200",
+    });
+    expect(thrownBy(waiting(1, -5)).metadata).toMatchObject({ value: "0" });
+  });
+});

@@ -13,6 +13,11 @@ import type { AdmissionStats } from "../telemetry/stats.ts";
 const retryAfterMs = 100;
 /** The longest that it is told to wait. */
 const maxRetryAfterMs = 10_000;
+/**
+ * The share of its time that a call may wait. The rest is for its run, for what it took to come here and takes to go back, which nobody
+ * tells (a busy client or network may take hundreds of milliseconds), and for what the estimate is wrong by: work for an answer that comes too late is lost.
+ */
+const waitShare = 0.5;
 
 /** The server's budget of batches and bytes. */
 export class Admission {
@@ -82,13 +87,13 @@ export class Admission {
    */
   checkWait(expectedMs: number, leftMs: number): void {
     const { maxQueueDelayMs } = this.#limits;
-    const allowedMs = Math.min(maxQueueDelayMs, leftMs);
+    const allowedMs = Math.min(maxQueueDelayMs, leftMs * waitShare);
     if (expectedMs <= allowedMs) return;
     this.#stats.refused++;
     throw leatError(
       "QUEUE_TOO_LONG",
       {
-        limit: leftMs < maxQueueDelayMs ? "the call's deadline" : "maxQueueDelayMs",
+        limit: allowedMs < maxQueueDelayMs ? "half of the call's deadline" : "maxQueueDelayMs",
         value: Math.max(0, Math.round(allowedMs)),
         measured: Math.round(expectedMs),
       },

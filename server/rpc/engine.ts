@@ -160,6 +160,11 @@ export class Engine {
     throw leatError("BATCH_TOO_LARGE", { limit: "maxBatchBytes", value: maxBatchBytes, measured: bytes });
   }
 
+  /** A call for a pipeline comes: workers do not wait for the end of a turn that many calls make long. */
+  keepUp({ spec }: ServingPipeline, nowMs: number): void {
+    this.#places.keepUp(spec, nowMs);
+  }
+
   /** How long a batch that comes now would wait for a worker, in milliseconds. 0 where that is not known. */
   expectedWaitMs({ backlog, spec }: ServingPipeline, nowMs: number): number {
     return this.#places.startsNow(spec) ? 0 : backlog.expectedMs(nowMs);

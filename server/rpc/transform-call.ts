@@ -61,6 +61,7 @@ export function startTransform(
       return;
     }
     const nowMs = engine.clock.nowMs();
+    engine.keepUp(pipeline, nowMs);
     const expectedMs = engine.expectedWaitMs(pipeline, nowMs);
     if (expectedMs > 0) engine.admission.checkWait(expectedMs, deadlineMs - nowMs);
     engine.admission.admit(call.end - call.start);

@@ -115,6 +115,37 @@ describe("the scheduler", () => {
     expect(scheduler.startsNow(pipeline.spec)).toBe(false);
   });
 
+  test("looks after the workers in the midst of a turn that calls make long, and not before", () => {
+    const { places, scheduler } = setUp(10);
+    // Jobs of these tests come at the time 0.
+    scheduler.submit(jobOf(idlePipeline()));
+    scheduler.keepUp(1.9);
+    expect(places.told).toEqual(["disarm"]);
+    scheduler.keepUp(2);
+    expect(places.told).toEqual(["disarm", "drain", "dispatch", "wake"]);
+    scheduler.submit(jobOf(idlePipeline()));
+    scheduler.keepUp(1_000);
+    expect(places.told.slice(4)).toEqual(["drain", "dispatch", "wake"]);
+    // Nothing waits.
+    scheduler.keepUp(2_000);
+    expect(places.told).toHaveLength(7);
+  });
+
+  test("looks after the workers once, though what they have completed brings another call", () => {
+    const { places, scheduler } = setUp(10);
+    const pipeline = idlePipeline();
+    scheduler.submit(jobOf(pipeline));
+    let drained = 0;
+    places.drain = () => {
+      drained++;
+      scheduler.submit(jobOf(pipeline));
+      scheduler.keepUp(20 + drained * 10);
+    };
+    scheduler.keepUp(20);
+    expect(drained).toBe(1);
+    expect(places.dispatched).toHaveLength(2);
+  });
+
   test("keeps what finds no room until there is some", async () => {
     const { places, scheduler } = setUp(1);
     const pipeline = idlePipeline();

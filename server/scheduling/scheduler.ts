@@ -4,7 +4,8 @@
  * It runs in a turn of the event loop, after the turn's input was read: what arrived together is handed over
  * together, and what workers completed meanwhile is read without waking anyone. Waking a sleeping
  * worker costs as much as running a small batch, so small calls, which share a crossing, are waited for as long as each turn
- * brings more, within bounds.
+ * brings more, within bounds. Where calls come faster than they can be answered a turn takes tens of milliseconds, most of them for
+ * those that are refused: then workers are looked after in the midst of it, or they would wait for work while it waits for them.
  *
  * @module
  */
@@ -19,6 +20,9 @@ import type { Lane } from "./lane.ts";
 /** Workers are woken when a turn brought no small call, and after so many turns that did. */
 const maxHeldTurns = 3;
 
+/** Workers wait no longer than that, in milliseconds, for the end of a turn that calls make long. */
+const maxTurnMs = 2;
+
 /** Places waiting batches with workers. */
 export class Scheduler {
   readonly #queue: FairQueue;
@@ -30,12 +34,15 @@ export class Scheduler {
   /** Whether a small call came since the last turn. */
   #fresh = false;
   #heldTurns = 0;
+  /** When workers were looked after last, or the first batch came that has waited since, in milliseconds since the Unix epoch. */
+  #lookedMs = 0;
+  #keepingUp = false;
 
   /**
    * @param pool - asked for late, since the pool's events come here
    * @param admit - asked before a crossing goes to a worker; false when it was answered instead
    * @param onWithdrawn - is told of each batch that is cancelled while it waits
-   * @param lane - where known offenders go, one at a time
+   * @param lane - where known offenders go
    */
   constructor(
     bounds: MergeBounds,
@@ -60,6 +67,7 @@ export class Scheduler {
     job.onWithdrawn = this.#onWithdrawn;
     const { spec, backlog } = job.pipeline;
     if (this.startsNow(spec)) backlog.foundFree(job.admittedMs);
+    if (this.#queue.empty) this.#lookedMs = job.admittedMs;
     this.#queue.push(job);
     this.#plan();
     if (job.mergeable) this.#fresh = true;
@@ -96,6 +104,19 @@ export class Scheduler {
   /** A pipeline is not used any more. */
   forget(pipeline: number): void {
     this.#queue.forget(pipeline);
+  }
+
+  /** A call comes, in a turn that may be long: reads what workers have completed and gives them more, if that was long ago. */
+  keepUp(nowMs: number): void {
+    if (nowMs - this.#lookedMs < maxTurnMs || this.#queue.empty || this.#keepingUp) return;
+    this.#lookedMs = nowMs;
+    // What is answered may bring another call.
+    this.#keepingUp = true;
+    const pool = this.#pool();
+    pool.drain();
+    this.#place();
+    pool.wake();
+    this.#keepingUp = false;
   }
 
   /** There is room in a worker that was not there before. */

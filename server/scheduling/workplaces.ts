@@ -91,6 +91,11 @@ export class Workplaces {
     this.#parts.shared.pool.closeLane();
   }
 
+  /** A call for a pipeline comes, in a turn that may be long. */
+  keepUp(spec: PipelineSpec, nowMs: number): void {
+    this.#workplace(spec).scheduler.keepUp(nowMs);
+  }
+
   /** Whether a pipeline's batch would have a worker for itself at once. */
   startsNow(spec: PipelineSpec): boolean {
     return this.#workplace(spec).scheduler.startsNow(spec);

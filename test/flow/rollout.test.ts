@@ -1,5 +1,5 @@
 import { RolloutMode, RolloutState, type StartRolloutRequest } from "@leat/sdk";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { MemoryRegistryStore } from "../../server/store/registry-store.ts";
 import { type ModuleSource, moduleBytes } from "../kit/modules.ts";
 import { numbered, open, request, valuesOf } from "../kit/records.ts";
@@ -281,20 +281,16 @@ test("a rollout that does not start keeps nothing of the pipelines that were rea
   const { pipelines } = kit.server.registry;
   const made: number[] = [];
   const { get, makeServing } = pipelines;
-  try {
-    pipelines.makeServing = (spec, purpose) => {
-      made.push(spec.id);
-      return makeServing.call(pipelines, spec, purpose);
-    };
-    pipelines.get = (asked) => {
-      if (made.length > 0) throw new Error("the second cannot be built");
-      return get.call(pipelines, asked);
-    };
-    await expect(start(name, {})).rejects.toMatchObject({ reason: "INTERNAL" });
-  } finally {
-    Object.assign(pipelines, { get, makeServing });
-  }
-  expect(made).toHaveLength(1);
+  pipelines.makeServing = (spec, purpose) => {
+    made.push(spec.id);
+    return makeServing.call(pipelines, spec, purpose);
+  };
+  pipelines.get = (asked) => {
+    if (made.length > 0) throw new Error("the second cannot be built");
+    return get.call(pipelines, asked);
+  };
+  onTestFinished(() => void Object.assign(pipelines, { get, makeServing }));
+  await expect(start(name, {})).rejects.toMatchObject({ reason: "INTERNAL" });
   expect(made.map((id) => pipelines.byId(id))).toEqual([undefined]);
 });
 
