@@ -44,8 +44,8 @@ export function addReflection(server: Pick<Server, "addService">): void {
   }
 }
 
-/** The call as the library sees it: with messages. */
-function readingCall(call: EncodedCall, { definition }: ReflectionMethod): Duplex {
+/** The call as the library sees it: with messages. The library answers whatever comes, so no more is read from who does not read. */
+export function readingCall(call: EncodedCall, { definition }: Pick<ReflectionMethod, "definition">): Duplex {
   const attempt = (act: () => void): void => {
     try {
       act();
@@ -53,15 +53,19 @@ function readingCall(call: EncodedCall, { definition }: ReflectionMethod): Duple
       fail(call, error as Error);
     }
   };
-  const messages = new Duplex({
+  const messages: Duplex = new Duplex({
     objectMode: true,
-    read: () => void call.resume(),
+    read: () => {
+      if (!messages.writableNeedDrain) call.resume();
+    },
     write: (response, _, done) => {
+      let taken = true;
       attempt(() => {
         // Where a drain or the client has ended the call there is nobody to answer.
-        if (call.writable) call.write(definition.responseSerialize(response));
+        if (call.writable) taken = call.write(definition.responseSerialize(response));
       });
-      done();
+      if (taken) done();
+      else call.once("drain", done);
     },
     final: (done) => {
       call.end();
@@ -70,9 +74,10 @@ function readingCall(call: EncodedCall, { definition }: ReflectionMethod): Duple
   });
   call.on("data", (bytes: Buffer) =>
     attempt(() => {
-      if (!messages.push(definition.requestDeserialize(bytes))) call.pause();
+      if (!messages.push(definition.requestDeserialize(bytes)) || messages.writableNeedDrain) call.pause();
     }),
   );
+  messages.on("drain", () => void call.resume());
   call.on("end", () => messages.push(null));
   return messages;
 }
