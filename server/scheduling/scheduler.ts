@@ -112,11 +112,14 @@ export class Scheduler {
     this.#lookedMs = nowMs;
     // What is answered may bring another call.
     this.#keepingUp = true;
-    const pool = this.#pool();
-    pool.drain();
-    this.#place();
-    pool.wake();
-    this.#keepingUp = false;
+    try {
+      const pool = this.#pool();
+      pool.drain();
+      this.#place();
+      pool.wake();
+    } finally {
+      this.#keepingUp = false;
+    }
   }
 
   /** There is room in a worker that was not there before. */
